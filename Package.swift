@@ -1,0 +1,40 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+let package = Package(
+  name: "sidecar-proxy",
+  products: [
+    .executable(name: "sidecar-proxy", targets: ["sidecar-proxy"]),
+    .library(name: "IOUring", targets: ["IOUring"]),
+    .library(name: "Metrics", targets: ["Metrics"]),
+    .library(name: "ProxyCore", targets: ["ProxyCore"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+  ],
+  targets: [
+    // System libraries, each behind a small C shim for what Swift can't import.
+    .systemLibrary(name: "CIOUring", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+    .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+
+    .target(name: "IOUring", dependencies: ["CIOUring"]),
+    .target(name: "Metrics"),
+    .target(name: "ProxyCore", dependencies: ["COpenSSL", "CYAML", "IOUring", "Metrics"]),
+    .executableTarget(
+      name: "sidecar-proxy",
+      dependencies: [
+        "CZlib", "Metrics", "ProxyCore",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+      ]),
+
+    .testTarget(name: "MetricsTests", dependencies: ["Metrics"]),
+    .testTarget(name: "ConfigurationTests", dependencies: ["ProxyCore"]),
+  ],
+  swiftLanguageModes: [.v6]
+)

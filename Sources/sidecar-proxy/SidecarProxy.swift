@@ -1,0 +1,6 @@
+import ArgumentParser
+
+@main
+struct SidecarProxy: ParsableCommand {
+  static let configuration = CommandConfiguration(commandName: "sidecar-proxy")
+}
