@@ -1,3 +1,89 @@
+// What Swift needs of liburing and the kernel beyond liburing 2.3's headers (Debian 12): the constants of newer
+// kernels, and the system calls that glibc hides behind feature macros or that are variadic.
 #pragma once
+// liburing.h sets _XOPEN_SOURCE when nothing else has; with features.h first, fd_set has one definition everywhere.
 #include <features.h>
+
+#include <errno.h>
+#include <fcntl.h>
 #include <liburing.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+// SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST of linux/netfilter_ipv4.h and linux/netfilter_ipv6/ip6_tables.h, whose
+// own includes clash with netinet/in.h.
+#define SIDECAR_SO_ORIGINAL_DST 80
+
+// fcntl.h and unistd.h show these only under _GNU_SOURCE, which the Glibc module is built without.
+#define SIDECAR_F_SETPIPE_SZ 1031
+#define SIDECAR_F_GETPIPE_SZ 1032
+#define SIDECAR_SPLICE_F_MOVE 1
+#define SIDECAR_SPLICE_F_NONBLOCK 2
+#define SIDECAR_POLLRDHUP 0x2000
+extern int pipe2(int ends[2], int flags);
+extern ssize_t splice(int from, off_t *from_offset, int to, off_t *to_offset, size_t count, unsigned flags);
+
+// Swift does not import macros that shift an enumerator.
+#define SIDECAR_SQE_BUFFER_SELECT 0x20
+#define SIDECAR_SQE_CQE_SKIP_SUCCESS 0x40
+_Static_assert(SIDECAR_SQE_BUFFER_SELECT == IOSQE_BUFFER_SELECT, "see linux/io_uring.h");
+_Static_assert(SIDECAR_SQE_CQE_SKIP_SUCCESS == IOSQE_CQE_SKIP_SUCCESS, "see linux/io_uring.h");
+
+/// pipe2(2) with both descriptors in the result: read end in the low half, write end in the high half, or -errno.
+static inline int64_t sidecar_pipe(void) {
+  int ends[2];
+  if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0) return -errno;
+  return ((int64_t)ends[1] << 32) | (uint32_t)ends[0];
+}
+
+/// fcntl(2) F_SETPIPE_SZ: the capacity in bytes that the pipe got, or -errno.
+static inline int sidecar_set_pipe_size(int pipe, int bytes) {
+  int got = fcntl(pipe, SIDECAR_F_SETPIPE_SZ, bytes);
+  return got < 0 ? -errno : got;
+}
+
+/// fcntl(2) F_GETPIPE_SZ: the capacity in bytes, or -errno.
+static inline int sidecar_pipe_size(int pipe) {
+  int got = fcntl(pipe, SIDECAR_F_GETPIPE_SZ);
+  return got < 0 ? -errno : got;
+}
+
+/// splice(2) without offsets; never blocks when both ends are O_NONBLOCK. Bytes moved, 0 at end of input, or -errno.
+static inline ssize_t sidecar_splice(int from, int to, size_t count) {
+  ssize_t moved = splice(from, 0, to, 0, count, SIDECAR_SPLICE_F_MOVE | SIDECAR_SPLICE_F_NONBLOCK);
+  return moved < 0 ? -errno : moved;
+}
+
+/// CLOCK_MONOTONIC in nanoseconds, through the vDSO.
+static inline uint64_t sidecar_monotonic_nanoseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+}
+
+/// io_uring_cq_advance and friends are macros over C11 atomics; these two are all that the completion loop needs.
+static inline unsigned sidecar_cq_tail(const struct io_uring *ring) {
+  return io_uring_smp_load_acquire(ring->cq.ktail);
+}
+static inline unsigned sidecar_cq_head(const struct io_uring *ring) { return *ring->cq.khead; }
+static inline void sidecar_cq_set_head(struct io_uring *ring, unsigned head) {
+  io_uring_smp_store_release(ring->cq.khead, head);
+}
+static inline const struct io_uring_cqe *sidecar_cqe(const struct io_uring *ring, unsigned index) {
+  return &ring->cq.cqes[index & ring->cq.ring_mask];
+}
+
+/// Puts one buffer at the tail of a provided-buffer ring and shows it to the kernel.
+static inline void sidecar_buffer_ring_add(struct io_uring_buf_ring *buffers, void *address, unsigned length,
+                                           unsigned short identifier, int mask) {
+  io_uring_buf_ring_add(buffers, address, length, identifier, mask, 0);
+  io_uring_buf_ring_advance(buffers, 1);
+}

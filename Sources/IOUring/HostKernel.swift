@@ -1,0 +1,101 @@
+// The system calls that every kernel on a real host makes alike: those of `Kernel` that happen now. Called by the
+// worker through `Ring` and through the epoll engine.
+
+public import CIOUring
+public import Glibc
+
+/// A `Kernel` whose sockets are the host's.
+public protocol HostKernel: Kernel, ~Copyable {}
+
+extension HostKernel where Self: ~Copyable {
+  @inlinable
+  public mutating func openSocket(family: Int32) -> Int32 {
+    let descriptor = Glibc.socket(family, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
+    return descriptor < 0 ? -errno : descriptor
+  }
+
+  public mutating func configureStream(_ socket: Descriptor) {
+    StreamOptions.apply(to: socket)
+  }
+
+  public mutating func peerAddress(_ socket: Descriptor, into storage: UnsafeMutableRawBufferPointer) -> Int32 {
+    var length = UInt32(storage.count)
+    return getpeername(socket.rawValue, storage.sockaddrPointer, &length) == 0 ? 0 : -errno
+  }
+
+  public mutating func localAddress(_ socket: Descriptor, into storage: UnsafeMutableRawBufferPointer) -> Int32 {
+    var length = UInt32(storage.count)
+    return getsockname(socket.rawValue, storage.sockaddrPointer, &length) == 0 ? 0 : -errno
+  }
+
+  public mutating func originalDestination(
+    _ socket: Descriptor, isIPv6: Bool, into storage: UnsafeMutableRawBufferPointer
+  ) -> Int32 {
+    var length = UInt32(storage.count)
+    let level = isIPv6 ? Int32(IPPROTO_IPV6) : Int32(IPPROTO_IP)
+    return getsockopt(socket.rawValue, level, SIDECAR_SO_ORIGINAL_DST, storage.baseAddress, &length) == 0 ? 0 : -errno
+  }
+
+  public mutating func openPipe(capacity: Int) -> Result<Pipe, KernelError> {
+    let ends = sidecar_pipe()
+    guard ends >= 0 else { return .failure(KernelError(errno: Int32(truncatingIfNeeded: -ends))) }
+    let readEnd = Descriptor(rawValue: Int32(truncatingIfNeeded: ends))
+    let writeEnd = Descriptor(rawValue: Int32(truncatingIfNeeded: ends >> 32))
+    // Past fs.pipe-user-pages-soft an unprivileged user's pipes shrink to a page or two, and can't be enlarged.
+    let enlarged = sidecar_set_pipe_size(writeEnd.rawValue, Int32(truncatingIfNeeded: capacity))
+    let granted = enlarged > 0 ? enlarged : sidecar_pipe_size(writeEnd.rawValue)
+    return .success(Pipe(readEnd: readEnd, writeEnd: writeEnd, capacity: Int(granted)))
+  }
+
+  @inlinable
+  public mutating func splice(from: Descriptor, to: Descriptor, count: Int) -> Int {
+    sidecar_splice(from.rawValue, to.rawValue, count)
+  }
+
+  @inlinable
+  public mutating func shutdown(_ socket: Descriptor, _ direction: ShutdownDirection) -> Int32 {
+    Glibc.shutdown(socket.rawValue, direction.rawValue) == 0 ? 0 : -errno
+  }
+
+  @inlinable
+  public mutating func close(_ descriptor: Descriptor) {
+    // The descriptor is gone whatever close(2) answers, EINTR included.
+    _ = Glibc.close(descriptor.rawValue)
+  }
+
+  public mutating func resetOnClose(_ socket: Descriptor) {
+    var linger = linger(l_onoff: 1, l_linger: 0)
+    _ = setsockopt(socket.rawValue, SOL_SOCKET, SO_LINGER, &linger, UInt32(MemoryLayout<linger>.size))
+  }
+}
+
+/// The options of every TCP socket of the proxy. Linux copies those of a listener to the sockets it accepts, so
+/// that only listeners and upstream sockets pay for the calls. tcp(7), socket(7).
+public enum StreamOptions {
+  /// Seconds of silence before the first probe, between probes, and how many go unanswered: a dead peer is found
+  /// after 60 + 3 × 10 seconds.
+  static let keepaliveIdleSeconds: Int32 = 60
+  static let keepaliveIntervalSeconds: Int32 = 10
+  static let keepaliveProbes: Int32 = 3
+
+  /// Failures are ignored: a Unix socket knows none of these options, and a socket that was reset since is found out
+  /// by its next operation.
+  public static func apply(to socket: Descriptor) {
+    set(socket, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+    set(socket, SOL_SOCKET, SO_KEEPALIVE, 1)
+    set(socket, Int32(IPPROTO_TCP), TCP_KEEPIDLE, keepaliveIdleSeconds)
+    set(socket, Int32(IPPROTO_TCP), TCP_KEEPINTVL, keepaliveIntervalSeconds)
+    set(socket, Int32(IPPROTO_TCP), TCP_KEEPCNT, keepaliveProbes)
+  }
+
+  private static func set(_ socket: Descriptor, _ level: Int32, _ option: Int32, _ value: Int32) {
+    var value = value
+    _ = setsockopt(socket.rawValue, level, option, &value, UInt32(MemoryLayout<Int32>.size))
+  }
+}
+
+extension UnsafeMutableRawBufferPointer {
+  fileprivate var sockaddrPointer: UnsafeMutablePointer<sockaddr>? {
+    baseAddress?.assumingMemoryBound(to: sockaddr.self)
+  }
+}

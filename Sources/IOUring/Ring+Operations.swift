@@ -1,0 +1,99 @@
+// Fills submission entries for the operations of `Kernel`. Each verb names the io_uring operation it becomes.
+
+public import CIOUring
+import Glibc
+
+extension Ring {
+  /// A free submission entry. A full queue is handed over first; the kernel takes all of it (SUBMIT_ALL).
+  @inlinable
+  mutating func submissionEntry() -> UnsafeMutablePointer<io_uring_sqe> {
+    while true {
+      if let entry = io_uring_get_sqe(ring) { return entry }
+      // Fails only while the kernel is out of memory or of completion entries; running deferred work frees both.
+      _ = io_uring_submit_and_get_events(ring)
+    }
+  }
+
+  /// IORING_OP_ACCEPT.
+  public mutating func submitAccept(_ listener: Descriptor, multishot: Bool, token: Token) {
+    let entry = submissionEntry()
+    let flags = Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
+    if multishot {
+      io_uring_prep_multishot_accept(entry, listener.rawValue, nil, nil, flags)
+    } else {
+      io_uring_prep_accept(entry, listener.rawValue, nil, nil, flags)
+    }
+    entry.pointee.user_data = token.rawValue
+  }
+
+  /// IORING_OP_CONNECT.
+  public mutating func submitConnect(
+    _ socket: Descriptor, address: UnsafeRawPointer, length: UInt32, token: Token
+  ) {
+    let entry = submissionEntry()
+    io_uring_prep_connect(entry, socket.rawValue, address.assumingMemoryBound(to: sockaddr.self), length)
+    entry.pointee.user_data = token.rawValue
+  }
+
+  /// IORING_OP_RECV with buffer selection.
+  @inlinable
+  public mutating func submitReceive(_ socket: Descriptor, expectsData: Bool, token: Token) {
+    let entry = submissionEntry()
+    io_uring_prep_recv(entry, socket.rawValue, nil, bufferRing.bufferSize, 0)
+    entry.pointee.flags = UInt8(truncatingIfNeeded: SIDECAR_SQE_BUFFER_SELECT)
+    entry.pointee.buf_group = BufferRing.group
+    entry.pointee.ioprio = expectsData ? 0 : UInt16(IORING_RECVSEND_POLL_FIRST)
+    entry.pointee.user_data = token.rawValue
+  }
+
+  /// IORING_OP_RECV.
+  @inlinable
+  public mutating func submitReceive(
+    _ socket: Descriptor, into buffer: UnsafeMutableRawBufferPointer, token: Token
+  ) {
+    let entry = submissionEntry()
+    io_uring_prep_recv(entry, socket.rawValue, buffer.baseAddress, buffer.count, 0)
+    entry.pointee.user_data = token.rawValue
+  }
+
+  /// IORING_OP_SEND. An immediate send never waits (MSG_DONTWAIT makes the request REQ_F_NOWAIT), so that its
+  /// completion is in the queue before the enter that submits it returns.
+  @inlinable
+  public mutating func submitSend(
+    _ socket: Descriptor, _ bytes: UnsafeRawBufferPointer, mode: SendMode, token: Token
+  ) {
+    let entry = submissionEntry()
+    let waiting: Int32
+    switch mode {
+    case .immediate:
+      waiting = Int32(MSG_DONTWAIT)
+      sureCompletions &+= 1
+    case .complete:
+      waiting = Int32(MSG_WAITALL)
+    }
+    io_uring_prep_send(
+      entry, socket.rawValue, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL) | waiting)
+    entry.pointee.user_data = token.rawValue
+  }
+
+  /// IORING_OP_POLL_ADD.
+  public mutating func submitPoll(_ descriptor: Descriptor, for readiness: Readiness, token: Token) {
+    let entry = submissionEntry()
+    let events: Int32 =
+      switch readiness {
+      case .readable: POLLIN | SIDECAR_POLLRDHUP
+      case .writable: POLLOUT
+      case .hangUp: 0
+      }
+    io_uring_prep_poll_add(entry, descriptor.rawValue, UInt32(bitPattern: events))
+    entry.pointee.user_data = token.rawValue
+  }
+
+  /// IORING_OP_ASYNC_CANCEL, silent: the outcome of the target tells enough.
+  public mutating func submitCancel(_ target: Token) {
+    let entry = submissionEntry()
+    io_uring_prep_cancel64(entry, target.rawValue, 0)
+    entry.pointee.flags = UInt8(truncatingIfNeeded: SIDECAR_SQE_CQE_SKIP_SUCCESS)
+    entry.pointee.user_data = 0
+  }
+}

@@ -1,0 +1,132 @@
+// io_uring as a `Kernel`: the fast path. One ring belongs to one worker thread; only that thread submits.
+// This file owns the ring; `Ring+Operations.swift` fills submission entries, `RingSupport.swift` says what this host
+// can do and explains refusals.
+
+public import CIOUring
+import Glibc
+
+/// Sizes of a ring. The defaults are for a worker of the proxy.
+public struct RingOptions: Sendable {
+  /// Entries of the submission queue; a turn that submits more enters the kernel more than once.
+  public var submissionEntries: UInt32 = 1_024
+  /// Entries of the completion queue. An overflow is kept by the kernel, but ends multishot operations.
+  public var completionEntries: UInt32 = 4_096
+  /// Bytes per provided receive buffer.
+  public var receiveBufferSize = 16_384
+  /// Provided receive buffers; a power of two. 64 × 16 KiB = 1 MiB per worker at the most.
+  public var receiveBufferCount = 64
+
+  public init() {}
+}
+
+/// An io_uring with its provided buffers.
+public struct Ring: HostKernel, ~Copyable {
+  /// On the heap so that its address is stable: liburing's calls take a pointer.
+  @usableFromInline let ring: UnsafeMutablePointer<io_uring>
+  @usableFromInline let bufferRing: BufferRing
+
+  /// Completions `head..<tail` are this turn's. Both wrap.
+  @usableFromInline var completionHead: UInt32 = 0
+  @usableFromInline var completionTail: UInt32 = 0
+  /// Operations submitted since the last `wait` that are sure to complete at once (immediate sends): `wait` asks
+  /// for one completion beyond them, or it would return for them alone and cost a second system call per message.
+  @usableFromInline var sureCompletions: UInt32 = 0
+  @usableFromInline let sureCompletionsMax: UInt32
+
+  public private(set) var now: UInt64
+
+  /// Sets up a ring that isn't enabled yet: `enable()` ties it to the calling thread.
+  public init(options: RingOptions = RingOptions()) throws(RingError) {
+    let ring = UnsafeMutablePointer<io_uring>.allocate(capacity: 1)
+    ring.initialize(to: io_uring())
+    do throws(RingError) {
+      try Ring.setUp(ring, options: options)
+      do throws(RingError) {
+        bufferRing = try BufferRing(
+          ring: ring, bufferSize: options.receiveBufferSize, count: options.receiveBufferCount)
+      } catch {
+        io_uring_queue_exit(ring)
+        throw error
+      }
+    } catch {
+      ring.deallocate()
+      throw error
+    }
+    self.ring = ring
+    sureCompletionsMax = ring.pointee.cq.ring_entries / 2
+    now = sidecar_monotonic_nanoseconds()
+  }
+
+  deinit {
+    // Ends what is in flight and drops the registration before the buffers are unmapped.
+    io_uring_queue_exit(ring)
+    ring.deallocate()
+  }
+
+  /// Makes the calling thread the ring's only submitter. Called once, first thing on the worker's thread.
+  public mutating func enable() throws(RingError) {
+    let enabled = io_uring_enable_rings(ring)
+    guard enabled == 0 else { throw RingError(operation: "io_uring_register (ENABLE_RINGS)", errno: -enabled) }
+    // Saves the lookup of the ring's descriptor on each enter. Refused only where the kernel is too old: no harm.
+    _ = io_uring_register_ring_fd(ring)
+    // Nothing here should reach io-wq; what does anyway must not start a crowd of threads.
+    var workersMax: [UInt32] = [1, 1]
+    _ = io_uring_register_iowq_max_workers(ring, &workersMax)
+  }
+
+  // MARK: The turn
+
+  public mutating func wait(until deadline: UInt64) {
+    let wanted = min(sureCompletions, sureCompletionsMax) &+ 1
+    sureCompletions = 0
+    let result: Int32
+    if deadline == .max {
+      result = io_uring_submit_and_wait(ring, wanted)
+    } else if deadline <= now {
+      result = io_uring_submit_and_get_events(ring)
+    } else {
+      var completion: UnsafeMutablePointer<io_uring_cqe>?
+      var timeout = __kernel_timespec()
+      let remaining = deadline &- now
+      timeout.tv_sec = Int64(truncatingIfNeeded: remaining / 1_000_000_000)
+      timeout.tv_nsec = Int64(truncatingIfNeeded: remaining % 1_000_000_000)
+      result = io_uring_submit_and_wait_timeout(ring, &completion, wanted, &timeout, nil)
+    }
+    // A timeout, a signal, and a kernel short of memory or of completion entries are all mended by going on:
+    // what was not submitted stays queued for the next turn.
+    precondition(
+      result >= 0 || result == -ETIME || result == -EINTR || result == -EAGAIN || result == -EBUSY,
+      "io_uring_enter failed with errno \(-result)")
+    completionHead = sidecar_cq_head(ring)
+    completionTail = sidecar_cq_tail(ring)
+    now = sidecar_monotonic_nanoseconds()
+  }
+
+  @inlinable
+  public mutating func nextCompletion() -> Completion? {
+    while completionHead != completionTail {
+      let entry = sidecar_cqe(ring, completionHead)!.pointee
+      completionHead &+= 1
+      sidecar_cq_set_head(ring, completionHead)
+      // Zero marks entries that nobody waits for, such as a cancellation that came too late.
+      if entry.user_data == 0 { continue }
+      return Completion(
+        token: Token(rawValue: entry.user_data), result: entry.res, flags: Completion.Flags(rawValue: entry.flags))
+    }
+    return nil
+  }
+
+  // MARK: Provided receive buffers
+
+  @inlinable
+  public var receiveBufferSize: Int { bufferRing.bufferSize }
+
+  @inlinable
+  public var receiveBufferCount: Int { bufferRing.count }
+
+  @inlinable
+  public func receiveBuffer(_ buffer: BufferID) -> UnsafeMutableRawPointer { bufferRing.address(buffer) }
+
+  @inlinable
+  public mutating func recycle(_ buffer: BufferID) { bufferRing.add(buffer) }
+}
