@@ -67,6 +67,10 @@ extension HostKernel where Self: ~Copyable {
     var linger = linger(l_onoff: 1, l_linger: 0)
     _ = setsockopt(socket.rawValue, SOL_SOCKET, SO_LINGER, &linger, UInt32(MemoryLayout<linger>.size))
   }
+
+  public mutating func notify(_ event: Descriptor) { EventDescriptor.notify(event) }
+
+  public mutating func acknowledge(_ event: Descriptor) { EventDescriptor.acknowledge(event) }
 }
 
 /// The options of every TCP socket of the proxy. Linux copies those of a listener to the sockets it accepts, so

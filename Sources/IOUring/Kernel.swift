@@ -188,6 +188,10 @@ public protocol Kernel: ~Copyable {
   mutating func close(_ descriptor: Descriptor)
   /// Makes the following `close` send a reset in place of a FIN and drop what is unsent. SO_LINGER with zero.
   mutating func resetOnClose(_ socket: Descriptor)
+  /// Wakes the thread that waits for an eventfd. eventfd(2).
+  mutating func notify(_ event: Descriptor)
+  /// Takes the notifications of an eventfd, so that it is no longer readable.
+  mutating func acknowledge(_ event: Descriptor)
 }
 
 /// Both ends of a pipe.

@@ -1,0 +1,52 @@
+// What a worker needs to know about a listener, compiled from the configuration by the control thread.
+
+/// Names a listener for the life of the process; below `WorkerMetrics.listenersMax`.
+public struct ListenerID: Hashable, Sendable {
+  public var rawValue: Int
+
+  public init(rawValue: Int) { self.rawValue = rawValue }
+}
+
+/// One listener's rules. Replaced as a whole on reload; connections that are under way keep what they began with.
+public struct ListenerPlan: Sendable {
+  public enum Destination: Sendable {
+    /// Tried in order; none while the target's name has not been resolved.
+    case addresses([TargetAddress])
+    /// SO_ORIGINAL_DST.
+    case original
+  }
+
+  public var direction: Configuration.Listener.Direction
+  public var bind: SocketAddress
+  public var destination: Destination
+
+  public init(direction: Configuration.Listener.Direction, bind: SocketAddress, destination: Destination) {
+    self.direction = direction
+    self.bind = bind
+    self.destination = destination
+  }
+}
+
+/// Limits and timeouts that all listeners share. Times are in nanoseconds; `.max` stands for never.
+public struct WorkerSettings: Sendable {
+  public var connectTimeout: UInt64
+  public var idleTimeout: UInt64
+  public var halfCloseTimeout: UInt64
+
+  public init(_ timeouts: Configuration.Timeouts) {
+    connectTimeout = timeouts.connect.saturatedNanoseconds
+    idleTimeout = timeouts.idle?.saturatedNanoseconds ?? .max
+    halfCloseTimeout = timeouts.halfClose?.saturatedNanoseconds ?? .max
+  }
+}
+
+extension Duration {
+  /// Whole nanoseconds, 0 for negative spans, `.max` for more than 584 years.
+  var saturatedNanoseconds: UInt64 {
+    let (seconds, attoseconds) = components
+    guard seconds >= 0, attoseconds >= 0 else { return 0 }
+    let (product, overflow) = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
+    let (sum, carry) = product.addingReportingOverflow(UInt64(attoseconds) / 1_000_000_000)
+    return overflow || carry ? .max : sum
+  }
+}

@@ -1,0 +1,31 @@
+// What a worker shares with the rest of the process. Made by the control thread before the worker starts.
+
+public import IOUring
+public import Metrics
+
+/// The ends that a worker and the control thread hold in common. Everything here outlives the worker's thread.
+public struct WorkerLinks: Sendable {
+  /// 0 for the first worker.
+  public var index: Int
+  public var mailbox: Mailbox
+  /// Written by this worker only; laid out by `WorkerMetrics`.
+  public var metrics: MetricBlock
+  /// Nil when there is no access log.
+  public var accessLog: AccessRecordQueue?
+  public var budget: ConnectionBudget
+  /// The control thread's eventfd: notified whenever the worker's last connection ends and when the worker has left
+  /// its loop.
+  public var controlWake: Descriptor
+
+  public init(
+    index: Int, mailbox: Mailbox, metrics: MetricBlock, accessLog: AccessRecordQueue?, budget: ConnectionBudget,
+    controlWake: Descriptor
+  ) {
+    self.index = index
+    self.mailbox = mailbox
+    self.metrics = metrics
+    self.accessLog = accessLog
+    self.budget = budget
+    self.controlWake = controlWake
+  }
+}
