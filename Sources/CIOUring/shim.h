@@ -29,6 +29,7 @@
 #define SIDECAR_SPLICE_F_NONBLOCK 2
 #define SIDECAR_POLLRDHUP 0x2000
 extern int pipe2(int ends[2], int flags);
+extern int accept4(int listener, struct sockaddr *address, socklen_t *length, int flags);
 extern ssize_t splice(int from, off_t *from_offset, int to, off_t *to_offset, size_t count, unsigned flags);
 
 // Swift does not import macros that shift an enumerator.
@@ -43,6 +44,9 @@ static inline int64_t sidecar_pipe(void) {
   if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0) return -errno;
   return ((int64_t)ends[1] << 32) | (uint32_t)ends[0];
 }
+
+/// accept4(2), non-blocking and close-on-exec, without the address. A descriptor, or -1 with errno.
+static inline int sidecar_accept(int listener) { return accept4(listener, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC); }
 
 /// fcntl(2) F_SETPIPE_SZ: the capacity in bytes that the pipe got, or -errno.
 static inline int sidecar_set_pipe_size(int pipe, int bytes) {

@@ -8,6 +8,11 @@ public import Glibc
 public protocol HostKernel: Kernel, ~Copyable {}
 
 extension HostKernel where Self: ~Copyable {
+  public mutating func acceptNow(_ listener: Descriptor) -> Int32 {
+    let descriptor = sidecar_accept(listener.rawValue)
+    return descriptor < 0 ? -errno : descriptor
+  }
+
   @inlinable
   public mutating func openSocket(family: Int32) -> Int32 {
     let descriptor = Glibc.socket(family, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)

@@ -169,6 +169,8 @@ public protocol Kernel: ~Copyable {
 
   // MARK: Operations that happen now
 
+  /// Takes one connection that already waits: a new descriptor, `-EAGAIN` when there is none, or `-errno`. accept4(2).
+  mutating func acceptNow(_ listener: Descriptor) -> Int32
   /// A non-blocking, close-on-exec stream socket of an address family (AF_INET, AF_INET6, AF_UNIX), or `-errno`.
   mutating func openSocket(family: Int32) -> Int32
   /// TCP_NODELAY and keepalive for a TCP socket.

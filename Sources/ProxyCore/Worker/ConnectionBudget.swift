@@ -18,6 +18,8 @@ public final class ConnectionBudget: Sendable {
     self.workerWakes = workerWakes
   }
 
+  public var workerCount: Int { workerWakes.count }
+
   public var usedCount: Int { used.load(ordering: .relaxed) }
 
   /// How many permits are left; negative right after the limit was lowered below the number of live connections.
@@ -36,6 +38,9 @@ public final class ConnectionBudget: Sendable {
     release()
     return false
   }
+
+  /// Takes a permit for a connection that the kernel has accepted already, even past the limit.
+  func reserveBeyondLimit() { used.add(1, ordering: .sequentiallyConsistent) }
 
   func release() {
     used.subtract(1, ordering: .sequentiallyConsistent)

@@ -16,10 +16,12 @@ public struct WorkerLinks: Sendable {
   /// The control thread's eventfd: notified whenever the worker's last connection ends and when the worker has left
   /// its loop.
   public var controlWake: Descriptor
+  /// Connections that this worker has room for. Only address space: a slot costs memory from its first use on.
+  public var slotsMax: Int
 
   public init(
     index: Int, mailbox: Mailbox, metrics: MetricBlock, accessLog: AccessRecordQueue?, budget: ConnectionBudget,
-    controlWake: Descriptor
+    controlWake: Descriptor, slotsMax: Int = 131_072
   ) {
     self.index = index
     self.mailbox = mailbox
@@ -27,5 +29,6 @@ public struct WorkerLinks: Sendable {
     self.accessLog = accessLog
     self.budget = budget
     self.controlWake = controlWake
+    self.slotsMax = slotsMax
   }
 }

@@ -1,4 +1,5 @@
-// A worker on a thread of its own: the only place where the generic worker meets a concrete kernel.
+// A worker on a thread of its own: the only place where the generic worker meets a concrete kernel, and thus where the
+// compiler specialises it.
 
 import Glibc
 public import IOUring
@@ -7,18 +8,89 @@ import Synchronization
 /// A running worker.
 public final class WorkerThread: Sendable {
   private let ended = Atomic<Bool>(false)
+  private let thread = Mutex<pthread_t?>(nil)
+  private let controlWake: Descriptor
+
+  private init(controlWake: Descriptor) {
+    self.controlWake = controlWake
+  }
 
   /// Sets the worker's kernel up and starts its thread, which serves `links.mailbox` until `WorkerCommand.stop`.
   /// - Throws: what the kernel refused, with the mend.
   public static func start(
     engine: Engine, links: WorkerLinks, settings: WorkerSettings
   ) throws(RingError) -> WorkerThread {
-    WorkerThread()
+    let worker = WorkerThread(controlWake: links.controlWake)
+    switch engine {
+    case .ioUring:
+      let ring = RingWorker(ring: try Ring(), links: links, settings: settings)
+      try worker.launch { ring.run() }
+    }
+    return worker
   }
 
   /// Whether the worker has left its loop.
   public var hasEnded: Bool { ended.load(ordering: .acquiring) }
 
   /// Waits for the thread to end. Once, from one thread.
-  public func join() {}
+  public func join() {
+    if let thread = thread.withLock({ $0 }) { pthread_join(thread, nil) }
+  }
+
+  /// A worker calls little and recurses never; the default of 8 MiB would only be address space, but it counts
+  /// against `ulimit -v`.
+  private static var stackBytes: Int { 524_288 }
+
+  private func launch(_ body: @escaping @Sendable () -> Void) throws(RingError) {
+    let start = Unmanaged.passRetained(
+      ThreadStart {
+        body()
+        self.ended.store(true, ordering: .releasing)
+        EventDescriptor.notify(self.controlWake)
+      })
+    var attributes = pthread_attr_t()
+    pthread_attr_init(&attributes)
+    defer { pthread_attr_destroy(&attributes) }
+    pthread_attr_setstacksize(&attributes, Self.stackBytes)
+    var created = pthread_t()
+    let result = pthread_create(
+      &created, &attributes,
+      { argument in
+        Unmanaged<ThreadStart>.fromOpaque(argument!).takeRetainedValue().body()
+        return nil
+      }, start.toOpaque())
+    guard result == 0 else {
+      start.release()
+      throw RingError(operation: "pthread_create", errno: result)
+    }
+    thread.withLock { $0 = created }
+  }
+}
+
+/// Carries the thread's work through pthread_create's pointer.
+private final class ThreadStart {
+  let body: () -> Void
+
+  init(_ body: @escaping () -> Void) { self.body = body }
+}
+
+/// Carries a ring from the thread that sets it up to the one that uses it.
+///
+/// `@unchecked Sendable`: written once before the thread starts, taken once by it.
+private final class RingWorker: @unchecked Sendable {
+  private var worker: Worker<Ring>?
+
+  init(ring: consuming Ring, links: WorkerLinks, settings: WorkerSettings) {
+    worker = Worker(kernel: ring, links: links, settings: settings)
+  }
+
+  func run() {
+    guard var worker = worker.take() else { return }
+    do {
+      try worker.kernel.enable()
+    } catch {
+      fatalError("worker \(worker.links.index): \(error)")
+    }
+    worker.run()
+  }
 }

@@ -1,0 +1,167 @@
+// From a listening socket to a connection slot.
+
+import Glibc
+import IOUring
+
+extension Worker where K: ~Copyable {
+  /// As many connections may wait in one listening socket's queue: a multishot accept can bring them all at once, so
+  /// that it is armed only while the limit is further away than that.
+  private static var backlogMax: Int { 4_096 }
+  /// Connections taken per poll near the limit, so that a burst of new ones doesn't hold up established ones.
+  private static var acceptsPerTurn: Int { 32 }
+
+  // MARK: Opening and closing listeners
+
+  mutating func addListener(_ id: ListenerID, _ descriptor: Descriptor, _ plan: ListenerPlan) {
+    listeners[id] = Listener(descriptor: descriptor, plan: plan)
+    armAccept(id)
+  }
+
+  /// Stops accepting. Connections that already wait in the socket's queue are taken first: closing it would reset them.
+  mutating func removeListener(_ id: ListenerID) {
+    guard let listener = listeners[id], !listener.isClosing else { return }
+    listeners[id]?.isClosing = true
+    while true {
+      let accepted = kernel.acceptNow(listener.descriptor)
+      guard accepted >= 0 else { break }
+      links.budget.reserveBeyondLimit()
+      openConnection(id, Descriptor(rawValue: accepted))
+    }
+    if listener.waiting == .nothing {
+      finishRemoving(id)
+    } else {
+      kernel.submitCancel(acceptToken(id))
+    }
+  }
+
+  private mutating func finishRemoving(_ id: ListenerID) {
+    guard let listener = listeners[id] else { return }
+    kernel.close(listener.descriptor)
+    listeners[id] = nil
+  }
+
+  // MARK: Accepting
+
+  private func acceptToken(_ id: ListenerID) -> Token {
+    Token(slot: UInt32(id.rawValue), generation: 0, operation: .accept)
+  }
+
+  private mutating func armAccept(_ id: ListenerID) {
+    guard let listener = listeners[id], !listener.isClosing, listener.waiting == .nothing else { return }
+    if links.budget.available > Self.backlogMax * links.budget.workerCount {
+      listeners[id]?.waiting = .accept
+      kernel.submitAccept(listener.descriptor, multishot: true, token: acceptToken(id))
+    } else if links.budget.available > 0 {
+      listeners[id]?.waiting = .poll
+      kernel.submitPoll(listener.descriptor, for: .readable, token: acceptToken(id))
+    } else {
+      waitForBudget()
+    }
+  }
+
+  mutating func acceptCompleted(_ completion: Completion) {
+    let id = ListenerID(rawValue: Int(completion.token.slot))
+    guard let listener = listeners[id] else { return }
+    if completion.isFinal { listeners[id]?.waiting = .nothing }
+
+    switch listener.waiting {
+    case .accept where completion.result >= 0:
+      // Rarely beyond the limit: several listeners can each bring a backlog in one turn. Refusing a connection that the
+      // kernel has accepted would lose it.
+      links.budget.reserveBeyondLimit()
+      openConnection(id, Descriptor(rawValue: completion.result))
+    case .accept:
+      acceptFailed(-completion.result)
+    case .poll:
+      acceptWaiting(id, listener.descriptor)
+    case .nothing:
+      break
+    }
+    // Near the limit a multishot accept gives way to a poll.
+    if !completion.isFinal, links.budget.available <= Self.backlogMax * links.budget.workerCount {
+      kernel.submitCancel(acceptToken(id))
+    }
+    if completion.isFinal {
+      if listener.isClosing { finishRemoving(id) } else if acceptRetryAt == .max { armAccept(id) }
+    }
+  }
+
+  /// Takes the connections that a poll has announced, as far as permits and fairness allow.
+  private mutating func acceptWaiting(_ id: ListenerID, _ descriptor: Descriptor) {
+    for _ in 0..<Self.acceptsPerTurn {
+      guard links.budget.reserve() else { return }
+      let accepted = kernel.acceptNow(descriptor)
+      guard accepted >= 0 else {
+        links.budget.release()
+        acceptFailed(-accepted)
+        return
+      }
+      openConnection(id, Descriptor(rawValue: accepted))
+    }
+  }
+
+  private mutating func acceptFailed(_ error: Int32) {
+    switch error {
+    case EMFILE, ENFILE, ENOBUFS, ENOMEM:
+      if acceptRetryAt == .max { metrics.add(WorkerMetrics.Cell.acceptPausedByDescriptors.rawValue) }
+      acceptRetryAt = kernel.now &+ acceptRetryDelay
+      acceptRetryDelay = min(acceptRetryDelay &* 2, AcceptBackOff.delayMax)
+    default:
+      // The client gave up while it waited, or the listener is being closed.
+      break
+    }
+  }
+
+  // MARK: Pausing
+
+  private mutating func waitForBudget() {
+    if !acceptWaitsForBudget {
+      acceptWaitsForBudget = true
+      links.budget.beginWaiting()
+      metrics.add(WorkerMetrics.Cell.acceptPausedByLimit.rawValue)
+      // A permit that came back between the look and the announcement woke nobody.
+      if links.budget.available > 0 { retryAccepting() }
+    }
+  }
+
+  /// Arms every listener that is paused.
+  mutating func retryAccepting() {
+    acceptRetryAt = .max
+    if acceptWaitsForBudget {
+      acceptWaitsForBudget = false
+      links.budget.endWaiting()
+    }
+    for id in listeners.open { armAccept(id) }
+  }
+
+  // MARK: A new connection
+
+  private mutating func openConnection(_ id: ListenerID, _ downstream: Descriptor) {
+    acceptRetryDelay = AcceptBackOff.delayMin
+    guard let slot = connections.take() else {
+      kernel.close(downstream)
+      links.budget.release()
+      return
+    }
+    let connection = connections[slot]
+    let generation = connection.pointee.generation
+    let series = WorkerMetrics.series(listener: id.rawValue, encryption: .none)
+    connection.initialize(
+      to: Connection(
+        phase: .connecting, generation: generation, inFlight: OperationSet(), listener: UInt16(id.rawValue),
+        nextAddress: 0, connectTimedOut: false, firstEnded: .downstream, reason: .connectFailed, errno: 0,
+        encryption: .none, series: series, downstream: downstream, upstream: .none, halves: (.idle, .idle),
+        timer: TimerNode(), nextFree: 0, acceptedAt: kernel.now, connectStartedAt: 0, connectedAt: 0, firstByteAt: 0,
+        lastActivityAt: kernel.now, downstreamAddress: readAddress { kernel.peerAddress(downstream, into: $0) },
+        upstreamAddress: .none))
+    metrics.add(series + WorkerMetrics.SeriesCell.opened.rawValue)
+    connectUpstream(slot, connection)
+  }
+}
+
+/// Reads an address that a kernel call writes; nil when the call fails or the address is not an IP address.
+func readAddress(_ read: (UnsafeMutableRawBufferPointer) -> Int32) -> SocketAddress? {
+  var storage = sockaddr_storage()
+  let result = withUnsafeMutableBytes(of: &storage, read)
+  return result == 0 ? SocketAddress(storage: storage) : nil
+}

@@ -1,0 +1,158 @@
+// From an accepted connection to an established upstream: choose the address, connect, try the next one.
+
+import Glibc
+import IOUring
+
+extension Worker where K: ~Copyable {
+  /// A Unix socket whose backlog is full answers EAGAIN at once; it is asked again after this many nanoseconds.
+  private static var connectRetryInterval: UInt64 { 10_000_000 }
+
+  /// Connects to the next address of the target, or closes when there is none left.
+  mutating func connectUpstream(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+    connection.pointee.phase = .connecting
+    while let address = nextAddress(connection) {
+      connection.pointee.upstreamAddress = address
+      connection.pointee.connectStartedAt = kernel.now
+      connection.pointee.connectTimedOut = false
+      let descriptor = kernel.openSocket(family: address.family)
+      guard descriptor >= 0 else {
+        connectFailed(connection, error: -descriptor)
+        continue
+      }
+      connection.pointee.upstream = Descriptor(rawValue: descriptor)
+      if address.family != AF_UNIX { kernel.configureStream(connection.pointee.upstream) }
+      submitConnect(slot, connection)
+      return
+    }
+    if connection.pointee.upstreamAddress.length == 0 { countConnectFailure(connection) }
+    close(slot, connection, connection.pointee.reason)
+  }
+
+  private mutating func submitConnect(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+    timers.set(
+      slot, deadline: connection.pointee.connectStartedAt &+ settings.connectTimeout, in: connections)
+    kernel.submitConnect(
+      connection.pointee.upstream, address: connection.upstreamAddressPointer,
+      length: connection.pointee.upstreamAddress.length, token: begin(.connect, slot, connection))
+  }
+
+  mutating func connectCompleted(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, result: Int32
+  ) {
+    if result == 0 {
+      connection.pointee.connectedAt = kernel.now
+      latencyLayout.record(
+        nanoseconds: kernel.now &- connection.pointee.connectStartedAt, in: metrics,
+        at: connection.pointee.series + WorkerMetrics.connectDurationOffset)
+      startRelay(slot, connection)
+      return
+    }
+    if result == -EAGAIN, connection.pointee.upstreamAddress.family == AF_UNIX {
+      let deadline = connection.pointee.connectStartedAt &+ settings.connectTimeout
+      timers.set(slot, deadline: min(deadline, kernel.now &+ Self.connectRetryInterval), in: connections)
+      return
+    }
+    connectFailed(connection, error: connection.pointee.connectTimedOut ? ETIMEDOUT : -result)
+    closeUpstream(connection)
+    connectUpstream(slot, connection)
+  }
+
+  mutating func connectTimerFired(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+    let isTimeUp = kernel.now &- connection.pointee.connectStartedAt >= settings.connectTimeout
+    if connection.pointee.inFlight.contains(.connect) {
+      // The completion moves on to the next address.
+      connection.pointee.connectTimedOut = true
+      kernel.submitCancel(
+        Token(slot: slot, generation: connection.pointee.generation, operation: .connect))
+    } else if isTimeUp {
+      connectFailed(connection, error: ETIMEDOUT)
+      closeUpstream(connection)
+      connectUpstream(slot, connection)
+    } else {
+      submitConnect(slot, connection)
+    }
+  }
+
+  private mutating func closeUpstream(_ connection: UnsafeMutablePointer<Connection>) {
+    kernel.close(connection.pointee.upstream)
+    connection.pointee.upstream = .none
+  }
+
+  /// Notes why this address did not work, for the close reason should it be the last one.
+  private mutating func connectFailed(_ connection: UnsafeMutablePointer<Connection>, error: Int32) {
+    connection.pointee.errno = error
+    connection.pointee.reason =
+      switch error {
+      case ECONNREFUSED, ENOENT: .connectRefused
+      case ETIMEDOUT: .connectTimeout
+      case EHOSTUNREACH, ENETUNREACH, EADDRNOTAVAIL: .connectUnreachable
+      case EMFILE, ENFILE: .descriptorsExhausted
+      default: .connectFailed
+      }
+    countConnectFailure(connection)
+  }
+
+  private func countConnectFailure(_ connection: UnsafeMutablePointer<Connection>) {
+    let failure: WorkerMetrics.ConnectFailure =
+      switch connection.pointee.reason {
+      case .connectRefused: .refused
+      case .connectTimeout: .timeout
+      case .connectUnreachable: .unreachable
+      case .descriptorsExhausted: .descriptors
+      case .resolveFailed: .resolve
+      case .connectLoop: .loop
+      default: .other
+      }
+    metrics.add(connection.pointee.series + WorkerMetrics.connectFailureOffset + failure.rawValue)
+  }
+
+  // MARK: Choosing the address
+
+  /// The address to try next; nil when there is none, and then `Connection.reason` says why.
+  private mutating func nextAddress(_ connection: UnsafeMutablePointer<Connection>) -> TargetAddress? {
+    guard let plan = listeners[ListenerID(rawValue: Int(connection.pointee.listener))]?.plan else { return nil }
+    let index = Int(connection.pointee.nextAddress)
+    switch plan.destination {
+    case .addresses(let addresses):
+      if addresses.isEmpty { connection.pointee.reason = .resolveFailed }
+      guard index < min(addresses.count, Int(UInt8.max)) else { return nil }
+      connection.pointee.nextAddress += 1
+      return addresses[index]
+    case .original:
+      guard index == 0 else { return nil }
+      connection.pointee.nextAddress = 1
+      guard let address = originalDestination(connection, plan) else {
+        connection.pointee.reason = .connectLoop
+        return nil
+      }
+      return TargetAddress(address)
+    }
+  }
+
+  /// Where netfilter redirected the connection from; nil when that is this proxy, or when nothing redirected it: then
+  /// connecting there would come back here, for ever.
+  private mutating func originalDestination(
+    _ connection: UnsafeMutablePointer<Connection>, _ plan: ListenerPlan
+  ) -> SocketAddress? {
+    let downstream = connection.pointee.downstream
+    guard let local = readAddress({ kernel.localAddress(downstream, into: $0) }) else { return nil }
+    // An IPv4 connection on a dual-stack socket keeps its original destination at the IPv4 level.
+    let isIPv6 = local.ip.unmapped.family == .ipv6
+    guard
+      let original = readAddress({ kernel.originalDestination(downstream, isIPv6: isIPv6, into: $0) }),
+      original.ip.unmapped != local.ip.unmapped || original.port != local.port,
+      !listeners.accepts(original, at: local)
+    else { return nil }
+    return original
+  }
+}
+
+extension ListenerTable {
+  /// Whether a connection to `destination` would come back to one of this proxy's listeners. The pod's own addresses
+  /// are loopback and the one that the connection came in on.
+  func accepts(_ destination: SocketAddress, at local: SocketAddress) -> Bool {
+    let ip = destination.ip.unmapped
+    guard ip.isLoopback || ip.isUnspecified || ip == local.ip.unmapped else { return false }
+    return open.contains { self[$0]?.plan.bind.port == destination.port }
+  }
+}

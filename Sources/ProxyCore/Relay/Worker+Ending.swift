@@ -1,0 +1,157 @@
+// How a connection ends: half-close, reset, and the tear-down that every end goes through. Descriptors are closed only
+// after the final completion of everything in flight, because the kernel reuses their numbers at once.
+
+import Glibc
+import IOUring
+
+extension Worker where K: ~Copyable {
+  // MARK: Half-close
+
+  func noteSourceEnded(_ connection: UnsafeMutablePointer<Connection>, _ direction: Direction) {
+    connection.half(direction).pointee.sourceEnded = true
+    if !connection.half(direction == .toUpstream ? .toDownstream : .toUpstream).pointee.sourceEnded {
+      connection.pointee.firstEnded = direction.source
+    }
+  }
+
+  /// The source's FIN came. It is passed on behind the last byte.
+  mutating func sourceEnded(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction
+  ) {
+    noteSourceEnded(connection, direction)
+    if connection.half(direction).pointee.isDrained { endSink(slot, connection, direction) }
+  }
+
+  /// Passes the FIN on. The other direction lives until its own end.
+  mutating func endSink(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction) {
+    let half = connection.half(direction)
+    leaveCopied(half)
+    half.pointee.sinkEnded = true
+    let bothEnded =
+      connection.half(.toUpstream).pointee.sinkEnded && connection.half(.toDownstream).pointee.sinkEnded
+    if bothEnded {
+      // Closing sends the FIN.
+      close(slot, connection, connection.pointee.firstEnded == .downstream ? .downstreamClosed : .upstreamClosed)
+      return
+    }
+    let result = kernel.shutdown(connection.descriptor(direction.sink), .write)
+    guard result == 0 else {
+      closeReset(slot, connection, by: direction.sink, errno: -result)
+      return
+    }
+    connection.pointee.lastActivityAt = kernel.now
+    setSilenceTimer(slot, connection)
+    watchForReset(slot, connection, direction.source)
+  }
+
+  /// Nobody reads from a side whose FIN came, so that only a poll tells of its reset.
+  private mutating func watchForReset(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ side: Side
+  ) {
+    // A Unix socket hangs up when its peer closes in good order; a reset is no state of its own there.
+    if side == .upstream && connection.pointee.upstreamAddress.family == AF_UNIX { return }
+    kernel.submitPoll(
+      connection.descriptor(side), for: .hangUp, token: begin(.watch(side), slot, connection))
+  }
+
+  mutating func watchCompleted(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ side: Side, events: Int32
+  ) {
+    guard events < 0 || events & Int32(POLLERR) != 0 else { return }
+    closeReset(slot, connection, by: side, errno: ECONNRESET)
+  }
+
+  // MARK: Closing
+
+  /// One side sent a reset or vanished; the other side gets a reset too, and learns that the stream was cut.
+  mutating func closeReset(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, by side: Side, errno: Int32
+  ) {
+    connection.pointee.errno = errno
+    close(slot, connection, side == .downstream ? .downstreamReset : .upstreamReset)
+  }
+
+  /// Begins the tear-down: shut down, cancel what is in flight, wait for every final completion, close, free the slot.
+  mutating func close(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ reason: CloseReason) {
+    precondition(connection.pointee.phase.isLive, "slot \(slot) is closed twice")
+    connection.pointee.phase = .closing
+    connection.pointee.reason = reason
+    timers.clear(slot, in: connections)
+    if reason.resets { resetOnClose(connection) }
+    for direction in [Direction.toUpstream, .toDownstream] {
+      let half = connection.half(direction)
+      leaveSpliced(half)
+      release(half.pointee.waiting)
+      half.pointee.waiting = .none
+      if !connection.pointee.inFlight.contains(.send(direction)) { releaseSending(half) }
+    }
+    var inFlight = connection.pointee.inFlight
+    while let operation = inFlight.popFirst() {
+      kernel.submitCancel(
+        Token(slot: slot, generation: connection.pointee.generation, operation: operation))
+    }
+    finishClosing(slot, connection)
+  }
+
+  private mutating func resetOnClose(_ connection: UnsafeMutablePointer<Connection>) {
+    kernel.resetOnClose(connection.pointee.downstream)
+    if connection.pointee.upstream.isOpen { kernel.resetOnClose(connection.pointee.upstream) }
+  }
+
+  private mutating func releaseSending(_ half: UnsafeMutablePointer<HalfPipe>) {
+    release(half.pointee.sending)
+    half.pointee.sending = .none
+  }
+
+  /// Something that was in flight when the connection was torn down has completed.
+  mutating func closingCompleted(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ operation: Operation, _ completion: Completion
+  ) {
+    if let buffer = completion.buffer { recycle(buffer) }
+    if operation == .send(operation.direction) { releaseSending(connection.half(operation.direction)) }
+    finishClosing(slot, connection)
+  }
+
+  mutating func finishClosing(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+    guard connection.pointee.inFlight.isEmpty else { return }
+    leaveCopied(connection.half(.toUpstream))
+    leaveCopied(connection.half(.toDownstream))
+    kernel.close(connection.pointee.downstream)
+    if connection.pointee.upstream.isOpen { kernel.close(connection.pointee.upstream) }
+    account(connection)
+    connections.free(slot)
+    links.budget.release()
+    if connections.usedCount == 0 { kernel.notify(links.controlWake) }
+  }
+
+  /// Counts the end of a connection and tells the access log.
+  private mutating func account(_ connection: UnsafeMutablePointer<Connection>) {
+    let series = connection.pointee.series
+    metrics.add(series + WorkerMetrics.closedOffset + Int(connection.pointee.reason.rawValue))
+    lifetimeLayout.record(
+      nanoseconds: kernel.now &- connection.pointee.acceptedAt, in: metrics,
+      at: series + WorkerMetrics.durationOffset)
+    guard let accessLog = links.accessLog else { return }
+    let record = AccessRecord(
+      listener: ListenerID(rawValue: Int(connection.pointee.listener)), reason: connection.pointee.reason,
+      errno: connection.pointee.errno, encryption: connection.pointee.encryption,
+      downstream: connection.pointee.downstreamAddress, upstream: connection.pointee.upstreamAddress,
+      acceptedAt: connection.pointee.acceptedAt, connectedAt: connection.pointee.connectedAt,
+      firstByteAt: connection.pointee.firstByteAt, closedAt: kernel.now,
+      receivedBytes: connection.half(.toUpstream).pointee.bytesIn,
+      sentBytes: connection.half(.toDownstream).pointee.bytesOut)
+    if accessLog.push(record) { kernel.notify(accessLog.wakeDescriptor) }
+  }
+}
+
+extension CloseReason {
+  /// Whether both sides get a reset in place of a FIN: the stream was cut, and must not look complete.
+  var resets: Bool {
+    switch self {
+    case .downstreamClosed, .upstreamClosed, .idleTimeout: false
+    case .downstreamReset, .upstreamReset, .connectRefused, .connectTimeout, .connectUnreachable, .connectFailed,
+      .resolveFailed, .connectLoop, .descriptorsExhausted, .halfCloseTimeout, .drainDeadline, .shutdown:
+      true
+    }
+  }
+}

@@ -1,0 +1,146 @@
+// The worker: one thread's share of the proxy. It owns a kernel, listeners, connections, buffers and timers, and
+// shares none of them. This file has its state and its loop; the folders Accept, Relay and Lifecycle hold what it does
+// with a connection, in the order in which that happens.
+
+import IOUring
+import Metrics
+
+/// One worker over a kernel. Specialised for each kernel inside this module; see `WorkerThread`.
+struct Worker<K: Kernel & ~Copyable>: ~Copyable {
+  var kernel: K
+  let links: WorkerLinks
+  /// The same as `links.metrics`, `HistogramLayout.latency` and `.lifetime`, as plain values near at hand.
+  let metrics: MetricBlock
+  let latencyLayout: HistogramLayout
+  let lifetimeLayout: HistogramLayout
+
+  var settings: WorkerSettings
+  var connections: ConnectionTable
+  var timers: TimerWheel
+  var listeners: ListenerTable
+  var pipes = PipePool()
+  /// Rests of messages that slow readers did not take: at most four per connection, two in each direction.
+  var chunks: ChunkPool
+  /// Large buffers for bulk without a pipe: at most two per connection.
+  var bulkBuffers: ChunkPool
+
+  /// Provided buffers that completions have taken and that were not recycled yet.
+  var buffersInUse = 0
+  var starved = StarvedQueue()
+  /// When to try accepting again after descriptors ran out; `.max` when that is not needed.
+  var acceptRetryAt: UInt64 = .max
+  var acceptRetryDelay = AcceptBackOff.delayMin
+  /// Listeners wait for `links.budget`.
+  var acceptWaitsForBudget = false
+  var stops = false
+
+  /// Bytes of a large copy buffer: with 16 KiB a copying proxy was dearer than all others, see docs/performance.md.
+  static var bulkBufferSize: Int { 262_144 }
+
+  init(kernel: consuming K, links: WorkerLinks, settings: WorkerSettings) {
+    let now = kernel.now
+    let receiveBufferSize = kernel.receiveBufferSize
+    self.kernel = kernel
+    self.links = links
+    metrics = links.metrics
+    latencyLayout = .latency
+    lifetimeLayout = .lifetime
+    self.settings = settings
+    connections = ConnectionTable(capacity: links.slotsMax)
+    timers = TimerWheel(now: now)
+    listeners = ListenerTable()
+    chunks = ChunkPool(chunkSize: receiveBufferSize, capacity: links.slotsMax * 4)
+    bulkBuffers = ChunkPool(chunkSize: Self.bulkBufferSize, capacity: links.slotsMax * 2)
+  }
+
+  /// Serves until `WorkerCommand.stop` and the end of the last connection.
+  mutating func run() {
+    submitMailPoll()
+    while !(stops && connections.usedCount == 0 && listeners.isQuiet) {
+      turn()
+    }
+    pipes.closeIdle(&kernel)
+  }
+
+  /// One turn of the loop: one entry into the kernel, then everything that it brought.
+  mutating func turn() {
+    kernel.wait(until: min(timers.nextDeadline, acceptRetryAt))
+    while let completion = kernel.nextCompletion() {
+      dispatch(completion)
+    }
+    expireTimers()
+    feedStarved()
+    recordGauges()
+  }
+
+  private mutating func dispatch(_ completion: Completion) {
+    let operation = completion.token.operation
+    switch operation.kind {
+    case .accept: acceptCompleted(completion)
+    case .mail: mailArrived()
+    default: connectionCompleted(operation, completion)
+    }
+  }
+
+  @inline(__always)
+  private mutating func connectionCompleted(_ operation: Operation, _ completion: Completion) {
+    let slot = completion.token.slot
+    guard connections.contains(slot),
+      connections[slot].pointee.generation & Token.generationMask == completion.token.generation,
+      connections[slot].pointee.inFlight.contains(operation)
+    else {
+      // Can't happen while the kernel keeps its promises; a stray buffer is given back all the same.
+      if let buffer = completion.buffer { kernel.recycle(buffer) }
+      return
+    }
+    let connection = connections[slot]
+    connection.pointee.inFlight.remove(operation)
+    if let _ = completion.buffer { buffersInUse &+= 1 }
+
+    if connection.pointee.phase == .closing {
+      closingCompleted(slot, connection, operation, completion)
+      return
+    }
+    switch operation.kind {
+    case .receive: receiveCompleted(slot, connection, operation.direction, completion)
+    case .send: sendCompleted(slot, connection, operation.direction, result: completion.result)
+    case .pollSource, .pollSink: pump(slot, connection, operation.direction)
+    case .watch: watchCompleted(slot, connection, operation.side, events: completion.result)
+    case .connect: connectCompleted(slot, connection, result: completion.result)
+    case .accept, .mail, nil: break
+    }
+  }
+
+  private mutating func recordGauges() {
+    metrics.add(WorkerMetrics.Cell.turns.rawValue)
+    metrics.store(WorkerMetrics.Cell.slotsInUse.rawValue, UInt64(connections.usedCount))
+    metrics.store(WorkerMetrics.Cell.buffersInUse.rawValue, UInt64(buffersInUse))
+    metrics.store(WorkerMetrics.Cell.pipesInUse.rawValue, UInt64(pipes.usedCount))
+    metrics.store(WorkerMetrics.Cell.chunksInUse.rawValue, UInt64(chunks.usedCount + bulkBuffers.usedCount))
+  }
+
+  // MARK: Operations of a connection
+
+  /// Marks an operation as in flight and names it.
+  @inline(__always)
+  func begin(_ operation: Operation, _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) -> Token {
+    connection.pointee.inFlight.insert(operation)
+    return Token(slot: slot, generation: connection.pointee.generation, operation: operation)
+  }
+
+  @inline(__always)
+  mutating func recycle(_ buffer: BufferID) {
+    kernel.recycle(buffer)
+    buffersInUse &-= 1
+  }
+
+  /// Gives back the memory that a piece lies in.
+  @inline(__always)
+  mutating func release(_ piece: Piece) {
+    switch piece.home {
+    case .none, .bulk: break
+    case .buffer: recycle(piece.buffer)
+    case .chunk: if let base = piece.base { chunks.giveBack(base) }
+    }
+  }
+}
