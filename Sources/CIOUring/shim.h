@@ -73,6 +73,11 @@ static inline uint64_t sidecar_monotonic_nanoseconds(void) {
   return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
 }
 
+/// io_uring_enable_rings(3), which liburing 2.3's shared library does not export. 0 or -errno.
+static inline int sidecar_enable_ring(struct io_uring *ring) {
+  return io_uring_register((unsigned)ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, 0, 0);
+}
+
 /// io_uring_cq_advance and friends are macros over C11 atomics; these two are all that the completion loop needs.
 static inline unsigned sidecar_cq_tail(const struct io_uring *ring) {
   return io_uring_smp_load_acquire(ring->cq.ktail);

@@ -15,7 +15,8 @@ extension HostKernel where Self: ~Copyable {
 
   @inlinable
   public mutating func openSocket(family: Int32) -> Int32 {
-    let descriptor = Glibc.socket(family, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
+    let descriptor = Glibc.socket(
+      family, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
     return descriptor < 0 ? -errno : descriptor
   }
 

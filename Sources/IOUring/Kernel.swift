@@ -123,8 +123,8 @@ public protocol Kernel: ~Copyable {
   /// Monotonic nanoseconds, read once per turn.
   var now: UInt64 { get }
 
-  /// Hands over all that was submitted and waits for at least one completion beyond those that were sure to come
-  /// at once, or until `deadline` (monotonic nanoseconds; `.max` waits for ever).
+  /// Hands over all that was submitted and waits for at least one completion, or until `deadline` (monotonic
+  /// nanoseconds; `.max` waits for ever).
   mutating func wait(until deadline: UInt64)
 
   /// The next completion of this turn. Completions that arise after `wait` returned belong to the next turn.
@@ -181,7 +181,8 @@ public protocol Kernel: ~Copyable {
   mutating func localAddress(_ socket: Descriptor, into storage: UnsafeMutableRawBufferPointer) -> Int32
   /// Where the connection was headed before netfilter redirected it, or `-errno`. SO_ORIGINAL_DST.
   mutating func originalDestination(
-    _ socket: Descriptor, isIPv6: Bool, into storage: UnsafeMutableRawBufferPointer) -> Int32
+    _ socket: Descriptor, isIPv6: Bool, into storage: UnsafeMutableRawBufferPointer
+  ) -> Int32
   /// A non-blocking pipe of about `capacity` bytes, or the errno that refused it.
   mutating func openPipe(capacity: Int) -> Result<Pipe, KernelError>
   /// Moves bytes between a socket and a pipe without copying. Bytes moved, 0 at end of input, or `-errno`. splice(2).

@@ -63,14 +63,11 @@ extension Ring {
     _ socket: Descriptor, _ bytes: UnsafeRawBufferPointer, mode: SendMode, token: Token
   ) {
     let entry = submissionEntry()
-    let waiting: Int32
-    switch mode {
-    case .immediate:
-      waiting = Int32(MSG_DONTWAIT)
-      sureCompletions &+= 1
-    case .complete:
-      waiting = Int32(MSG_WAITALL)
-    }
+    let waiting =
+      switch mode {
+      case .immediate: Int32(MSG_DONTWAIT)
+      case .complete: Int32(MSG_WAITALL)
+      }
     io_uring_prep_send(
       entry, socket.rawValue, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL) | waiting)
     entry.pointee.user_data = token.rawValue

@@ -28,11 +28,6 @@ public struct Ring: HostKernel, ~Copyable {
   /// Completions `head..<tail` are this turn's. Both wrap.
   @usableFromInline var completionHead: UInt32 = 0
   @usableFromInline var completionTail: UInt32 = 0
-  /// Operations submitted since the last `wait` that are sure to complete at once (immediate sends): `wait` asks
-  /// for one completion beyond them, or it would return for them alone and cost a second system call per message.
-  @usableFromInline var sureCompletions: UInt32 = 0
-  @usableFromInline let sureCompletionsMax: UInt32
-
   public private(set) var now: UInt64
 
   /// Sets up a ring that isn't enabled yet: `enable()` ties it to the calling thread.
@@ -53,7 +48,6 @@ public struct Ring: HostKernel, ~Copyable {
       throw error
     }
     self.ring = ring
-    sureCompletionsMax = ring.pointee.cq.ring_entries / 2
     now = sidecar_monotonic_nanoseconds()
   }
 
@@ -65,7 +59,7 @@ public struct Ring: HostKernel, ~Copyable {
 
   /// Makes the calling thread the ring's only submitter. Called once, first thing on the worker's thread.
   public mutating func enable() throws(RingError) {
-    let enabled = io_uring_enable_rings(ring)
+    let enabled = sidecar_enable_ring(ring)
     guard enabled == 0 else { throw RingError(operation: "io_uring_register (ENABLE_RINGS)", errno: -enabled) }
     // Saves the lookup of the ring's descriptor on each enter. Refused only where the kernel is too old: no harm.
     _ = io_uring_register_ring_fd(ring)
@@ -77,11 +71,9 @@ public struct Ring: HostKernel, ~Copyable {
   // MARK: The turn
 
   public mutating func wait(until deadline: UInt64) {
-    let wanted = min(sureCompletions, sureCompletionsMax) &+ 1
-    sureCompletions = 0
     let result: Int32
     if deadline == .max {
-      result = io_uring_submit_and_wait(ring, wanted)
+      result = io_uring_submit_and_wait(ring, 1)
     } else if deadline <= now {
       result = io_uring_submit_and_get_events(ring)
     } else {
@@ -90,7 +82,7 @@ public struct Ring: HostKernel, ~Copyable {
       let remaining = deadline &- now
       timeout.tv_sec = Int64(truncatingIfNeeded: remaining / 1_000_000_000)
       timeout.tv_nsec = Int64(truncatingIfNeeded: remaining % 1_000_000_000)
-      result = io_uring_submit_and_wait_timeout(ring, &completion, wanted, &timeout, nil)
+      result = io_uring_submit_and_wait_timeout(ring, &completion, 1, &timeout, nil)
     }
     // A timeout, a signal, and a kernel short of memory or of completion entries are all mended by going on:
     // what was not submitted stays queued for the next turn.

@@ -34,7 +34,8 @@ public struct RingError: Error, Equatable, CustomStringConvertible {
       return "a seccomp profile or security module refuses io_uring; "
         + "allow io_uring_setup, io_uring_enter and io_uring_register, or set engine: epoll"
     case ENOMEM:
-      return "the locked-memory limit (ulimit -l) or the container's memory limit is too low; raise it, or set engine: epoll"
+      return
+        "the locked-memory limit (ulimit -l) or the container's memory limit is too low; raise it, or set engine: epoll"
     case EINVAL:
       return "the kernel is older than \(RingSupport.minimumKernel); upgrade the node, or set engine: epoll"
     case EMFILE, ENFILE:

@@ -95,7 +95,7 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
     }
     let connection = connections[slot]
     connection.pointee.inFlight.remove(operation)
-    if let _ = completion.buffer { buffersInUse &+= 1 }
+    if completion.buffer != nil { buffersInUse &+= 1 }
 
     if connection.pointee.phase == .closing {
       closingCompleted(slot, connection, operation, completion)
