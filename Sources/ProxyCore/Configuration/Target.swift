@@ -51,6 +51,15 @@ public enum Target: Sendable, Hashable {
 
   /// `sun_path` has 108 bytes, the last of which ends the string (unix(7)).
   public static let unixPathBytesMax = 107
+
+  /// The port that is known before a connection is there: nil for a Unix socket and an original destination.
+  public var port: UInt16? {
+    switch self {
+    case .address(let address): address.port
+    case .name(let name): name.port
+    case .unix, .originalDestination: nil
+    }
+  }
 }
 
 extension Target: CustomStringConvertible {
