@@ -35,6 +35,7 @@ let package = Package(
 
     .testTarget(name: "MetricsTests", dependencies: ["Metrics"]),
     .testTarget(name: "ConfigurationTests", dependencies: ["ProxyCore"]),
+    .testTarget(name: "TLSTests", dependencies: ["COpenSSL", "ProxyCore"]),
   ],
   swiftLanguageModes: [.v6]
 )

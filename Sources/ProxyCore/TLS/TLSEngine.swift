@@ -1,0 +1,73 @@
+/// What all TLS sessions of one worker share: the BIO, the windows of the session that is being driven, what has been
+/// verified, and the tickets for outbound connections. A worker makes one when it starts and passes it to each session.
+
+internal import COpenSSL
+
+/// The owner of a worker's TLS state. Not thread-safe, and it must outlive the sessions that were made with it.
+///
+/// A worker drives one session at a time, and libssl calls back only while a session is driven, so one set of windows is
+/// enough for all of them. They live at an address that doesn't change, which lets sessions move.
+struct TLSEngine: ~Copyable {
+  let state: UnsafeMutablePointer<State>
+
+  /// `now` is the wall clock in Unix seconds.
+  init(now: Int64) {
+    state = .allocate(capacity: 1)
+    state.initialize(to: State(now: now))
+    state.pointee.bio = WindowBIO.make(state: state)
+  }
+
+  deinit {
+    BIO_free(state.pointee.bio)
+    state.deinitialize(count: 1)
+    state.deallocate()
+  }
+
+  /// The wall clock in Unix seconds, by which certificates and tickets expire. The worker sets it once per turn of its
+  /// loop, from the clock of its kernel interface.
+  var now: Int64 {
+    get { state.pointee.now }
+    nonmutating set { state.pointee.now = newValue }
+  }
+
+  /// libssl's own words for the last failure of any session, for a debug log; nil when it had none.
+  ///
+  /// Made when it is asked for, since most failures are only counted.
+  var lastErrorText: String? {
+    guard state.pointee.lastError != 0 else { return nil }
+    return withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { text in
+      ERR_error_string_n(state.pointee.lastError, text.baseAddress, text.count)
+      return String(cString: text.baseAddress!)
+    }
+  }
+}
+
+extension TLSEngine {
+  /// The shared state. Sessions and libssl's callbacks reach it through its address.
+  struct State: ~Copyable {
+    /// Ciphertext that the session being driven may read.
+    var input = InputWindow()
+    /// Where the session being driven writes its records.
+    var output = OutputWindow()
+    var now: Int64
+
+    /// Whom the peer of the session being driven has proved to be. The session owns the count and takes it back when its
+    /// verb returns.
+    var peer: PeerIdentity?
+    /// Why the peer's certificate was refused: libssl knows too few words for it.
+    var refusal: TLSFailure?
+    /// Where the session being driven keeps tickets; nil when it keeps none.
+    var ticketKey: TicketKey?
+    /// The error behind the last failure, as ERR_get_error(3) packs it.
+    var lastError: UInt = 0
+
+    var verifiedLeaves = VerifiedLeafCache()
+    var tickets = ClientTicketCache()
+    var verifier = ChainVerifier()
+    fileprivate(set) var bio: OpaquePointer?
+
+    init(now: Int64) {
+      self.now = now
+    }
+  }
+}

@@ -1,0 +1,121 @@
+/// One connection's TLS, without I/O: bytes in, bytes out. The worker makes one when a connection turns out to be TLS,
+/// feeds it what the kernel received and sends what it wrote. The verbs are in `TLSSession+Handshake.swift` and
+/// `TLSSession+Records.swift`.
+
+internal import COpenSSL
+
+/// A TLS 1.3 session over the windows of a `TLSEngine`.
+///
+/// Every verb takes the windows that it may read and write, moves their cursors, and returns what its owner has to do
+/// next. Whatever the outcome, the owner sends the bytes that are in `output`: a failure leaves the alert there that tells
+/// the peer. libssl reads no more ciphertext than the record it is working on (its own read-ahead stays off, because the
+/// input window is a read-ahead already), so between the verbs it holds at most one partial record.
+///
+/// Used by one thread, the one whose engine it was made with. It may be moved: nothing points to it.
+struct TLSSession: ~Copyable {
+  let ssl: OpaquePointer
+  let engine: UnsafeMutablePointer<TLSEngine.State>
+  /// Keeps the certificates and keys that the session began with; others may have taken their place for new sessions.
+  private let context: Unmanaged<TLSContext>
+  /// Where tickets for this destination are kept; nil for a server, or when nothing is to be resumed.
+  let ticketKey: TicketKey?
+  let role: TLSRole
+
+  /// Whom the peer has proved to be; set at the latest when the handshake completes. The session owns the count.
+  private(set) var peer: PeerIdentity?
+  /// Records sealed since the last change of our keys.
+  var recordsUnderKey: UInt32 = 0
+  var closeNotifySent = false
+
+  /// A new session; nil when memory is short.
+  ///
+  /// A client that is given a ticket key resumes an earlier session when the engine has a ticket for it.
+  init?(_ context: TLSContext, role: TLSRole, engine: borrowing TLSEngine, ticketKey: TicketKey? = nil) {
+    guard let ssl = SSL_new(role == .server ? context.server : context.client) else {
+      ERR_clear_error()
+      return nil
+    }
+    self.ssl = ssl
+    self.engine = engine.state
+    self.context = Unmanaged.passRetained(context)
+    self.role = role
+    self.ticketKey = role == .client ? ticketKey : nil
+    // One reference is what SSL_set_bio(3) takes when both directions are the same BIO.
+    BIO_up_ref(engine.state.pointee.bio)
+    SSL_set_bio(ssl, engine.state.pointee.bio, engine.state.pointee.bio)
+    switch role {
+    case .server: SSL_set_accept_state(ssl)
+    case .client: SSL_set_connect_state(ssl)
+    }
+    if let key = self.ticketKey { resume(with: key, bundle: context.bundleFingerprint) }
+  }
+
+  deinit {
+    peer?.release()
+    SSL_free(ssl)
+    context.release()
+  }
+
+  /// Whether the handshake was a resumption, so that no certificate was exchanged.
+  var isResumed: Bool { SSL_session_reused(ssl) == 1 }
+
+  /// Whether both sides settled on the ALPN protocol of our context; a foreign peer may have none or another one.
+  var isMeshProtocol: Bool {
+    var name: UnsafePointer<UInt8>?
+    var length: UInt32 = 0
+    SSL_get0_alpn_selected(ssl, &name, &length)
+    return length > 0
+  }
+
+  /// Whether an end of input would be a clean one: the peer has said that it sends nothing more (RFC 8446 section 6.1).
+  /// Without that, a FIN may be an attacker's, and what was received may be cut short.
+  var endOfInputIsClean: Bool { SSL_get_shutdown(ssl) & SSL_RECEIVED_SHUTDOWN != 0 }
+
+  /// Decrypted bytes that the last `decrypt` had no room for.
+  var plaintextPending: Int { Int(SSL_pending(ssl)) }
+
+  /// Hands the engine's ticket for `key`, if it has one, to libssl.
+  private mutating func resume(with key: TicketKey, bundle: Fingerprint) {
+    engine.pointee.tickets.use(bundle: bundle)
+    guard let ticket = engine.pointee.tickets.take(key, now: engine.pointee.now) else { return }
+    defer { SSL_SESSION_free(ticket.session) }
+    guard SSL_set_session(ssl, ticket.session) == 1 else {
+      ERR_clear_error()
+      ticket.identity.release()
+      return
+    }
+    // Holds if the server accepts the ticket; a full handshake puts the certificate's identity in its place.
+    peer = ticket.identity
+  }
+}
+
+extension TLSSession {
+  /// Lends the windows and the session's own state to the engine, where libssl's callbacks find them, and takes them back
+  /// after `body`. The thread's error queue is empty when `body` begins.
+  @inline(__always)
+  mutating func drive<Outcome>(
+    _ input: inout InputWindow, _ output: inout OutputWindow, _ body: (inout TLSSession) -> Outcome
+  ) -> Outcome {
+    engine.pointee.input = input
+    engine.pointee.output = output
+    engine.pointee.peer = peer
+    engine.pointee.ticketKey = ticketKey
+    engine.pointee.refusal = nil
+    ERR_clear_error()
+    let outcome = body(&self)
+    peer = engine.pointee.peer
+    engine.pointee.peer = nil
+    input = engine.pointee.input
+    output = engine.pointee.output
+    engine.pointee.input = InputWindow()
+    engine.pointee.output = OutputWindow()
+    return outcome
+  }
+
+  /// Empties the error queue after a call that failed for good and names the reason.
+  func failure() -> TLSFailure {
+    let (failure, error) = TLSFailure.drainErrorQueue()
+    engine.pointee.lastError = error
+    return engine.pointee.refusal ?? failure
+  }
+}
