@@ -3,7 +3,7 @@
 /// Only the part of YAML that a configuration needs is taken: one document of mappings, lists and scalars. Anchors,
 /// aliases and tags are refused: they hide what a file says, and aliases make a small file expand to a huge tree.
 
-internal import CYAML
+import CYAML
 
 /// A parse in progress. Problems that the parser can step over (a duplicate key, an alias) go to `diagnostics`; a syntax
 /// error ends the parse.

@@ -1,7 +1,7 @@
 /// What operators see of a certificate: `GET /certificates`, `validate` and the expiry metric are made of it.
 
-internal import COpenSSL
-internal import Glibc
+import COpenSSL
+import Glibc
 
 /// The facts of one certificate as plain values.
 public struct CertificateSummary: Sendable, Equatable {

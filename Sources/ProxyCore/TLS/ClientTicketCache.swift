@@ -1,7 +1,7 @@
 /// The session tickets that servers gave to this worker's outbound connections. A new client session takes one from here,
 /// and libssl's new-session callback puts those in that arrive.
 
-internal import COpenSSL
+import COpenSSL
 
 /// Where a ticket may be used again: the same destination under the same mesh rule.
 ///

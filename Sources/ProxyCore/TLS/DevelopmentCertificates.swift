@@ -1,8 +1,8 @@
 /// A throw-away certificate authority and the SVIDs that it issues: `dev-certs` writes them to a directory, `demo` and the
 /// tests use them from memory. Not for production: the keys lie about in memory and on disk.
 
-internal import COpenSSL
-internal import Glibc
+import COpenSSL
+import Glibc
 
 /// A CA for one trust domain, with a P-256 key of its own that is never written anywhere.
 public struct DevelopmentAuthority: ~Copyable {

@@ -1,8 +1,8 @@
 /// The content of a PEM file in memory of our own, so that a private key can be wiped. `TLSMaterial` reads its files into
 /// these.
 
-internal import COpenSSL
-internal import Glibc
+import COpenSSL
+import Glibc
 
 /// Bytes that are zeroed before their memory is given back.
 struct PEMBytes: ~Copyable {

@@ -1,8 +1,8 @@
 /// Whom a TLS peer has proved to be. The verifier makes one for each new leaf certificate; sessions, the cache of verified
 /// leaves and the cache of tickets share it, so that a thousand connections of one peer hold its name once.
 
-internal import COpenSSL
-internal import Glibc
+import COpenSSL
+import Glibc
 
 /// A SPIFFE ID and how long it holds, in a block of memory that is counted by hand.
 ///

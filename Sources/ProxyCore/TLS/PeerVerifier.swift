@@ -1,7 +1,7 @@
 /// Decides whether a peer's certificate chain is to be believed: the callback that `TLSContext` gives to libssl in place of
 /// its own verification. It knows the leaves that were verified before, and it applies the rules of SPIFFE.
 
-internal import COpenSSL
+import COpenSSL
 
 enum PeerVerifier {
   /// The callback of SSL_CTX_set_cert_verify_callback(3); `argument` is the `TLSContext`. Returns 1 to accept.

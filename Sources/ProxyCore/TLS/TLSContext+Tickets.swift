@@ -1,8 +1,8 @@
 /// Session resumption: what goes into a ticket, what is checked when it comes back, and how ticket keys are handed on. libssl
 /// calls these while a session is driven.
 
-internal import COpenSSL
-internal import Glibc
+import COpenSSL
+import Glibc
 
 extension TLSContext {
   /// Has the server issue one ticket per connection, bound to the trust bundle, with our own data in it.

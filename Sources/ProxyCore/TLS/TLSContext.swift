@@ -1,7 +1,7 @@
 /// Who this sidecar is and whom it trusts: the certificates, the key and the rules of TLS, ready to make sessions from. The
 /// control thread builds one at start and on every reload; workers make their sessions from the newest one.
 
-internal import COpenSSL
+import COpenSSL
 
 /// Immutable, and shared by all workers. A live session keeps the context that it began with, so a reload changes nothing
 /// for it.

@@ -1,7 +1,7 @@
 /// What all TLS sessions of one worker share: the BIO, the windows of the session that is being driven, what has been
 /// verified, and the tickets for outbound connections. A worker makes one when it starts and passes it to each session.
 
-internal import COpenSSL
+import COpenSSL
 
 /// The owner of a worker's TLS state. Not thread-safe, and it must outlive the sessions that were made with it.
 ///

@@ -1,7 +1,7 @@
 /// How libssl's errors become a `TLSFailure`. `TLSSession` empties the thread's error queue through here after every
 /// call that failed, so that nothing is left for the next connection of the same worker to trip over.
 
-internal import COpenSSL
+import COpenSSL
 
 extension TLSFailure {
   /// Empties the calling thread's error queue and names the reason in it.

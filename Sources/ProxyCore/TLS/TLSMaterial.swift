@@ -1,8 +1,8 @@
 /// Certificates, key and trust bundle on their way from the operator's files to a `TLSContext`: read, then checked against
 /// each other, so that a bad set is refused as a whole and with its reason. `TLSContext.load` is the way in.
 
-internal import COpenSSL
-internal import Glibc
+import COpenSSL
+import Glibc
 
 /// The three PEM files, read but not yet believed.
 struct TLSMaterial: ~Copyable {

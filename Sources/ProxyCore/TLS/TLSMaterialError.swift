@@ -1,8 +1,8 @@
 /// What can be wrong with the certificates, the key or the trust bundle that an operator has given us. `run`, `validate` and
 /// the reload show it.
 
-internal import COpenSSL
-internal import Glibc
+import COpenSSL
+import Glibc
 
 /// One line for an operator: the file, what is wrong with it, and how to mend it.
 public struct TLSMaterialError: Error, Sendable, Equatable, CustomStringConvertible {

@@ -1,6 +1,6 @@
 /// The handshake of a session and its end: the verbs that begin and close a connection.
 
-internal import COpenSSL
+import COpenSSL
 
 extension TLSSession {
   /// What the owner of a session has to do during the handshake.

@@ -1,6 +1,6 @@
 /// The data phase of a session: many records per call, in both directions.
 
-internal import COpenSSL
+import COpenSSL
 
 extension TLSSession {
   /// What the owner of a session has to do after `decrypt`.

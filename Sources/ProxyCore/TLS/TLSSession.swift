@@ -2,7 +2,7 @@
 /// feeds it what the kernel received and sends what it wrote. The verbs are in `TLSSession+Handshake.swift` and
 /// `TLSSession+Records.swift`.
 
-internal import COpenSSL
+import COpenSSL
 
 /// A TLS 1.3 session over the windows of a `TLSEngine`.
 ///

@@ -1,7 +1,7 @@
 /// Which leaf certificates a worker has verified already. `PeerVerifier` asks it at each handshake: a known leaf costs one
 /// SHA-256 in place of two to four signature verifications (about 65 µs each) and a walk through the chain's extensions.
 
-internal import COpenSSL
+import COpenSSL
 
 /// A set of verified leaves, bounded, and valid for one trust bundle. Used by one worker, so it needs no lock.
 ///

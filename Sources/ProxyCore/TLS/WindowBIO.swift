@@ -1,8 +1,8 @@
 /// The BIO through which libssl reads ciphertext and writes records: straight from the buffer that the kernel filled and
 /// straight into the send buffer. `TLSEngine` makes one for its worker; `TLSSession` opens the windows around each call.
 
-internal import COpenSSL
-internal import Glibc
+import COpenSSL
+import Glibc
 
 /// The custom BIO method. It never blocks and it never fails: without input, or without room, it asks to be called again.
 ///

@@ -1,8 +1,8 @@
 /// What makes an X.509 certificate an SVID, by the SPIFFE standard "X509-SVID", sections 2 to 5. `PeerVerifier` asks for
 /// peers' leaves, `TLSContext` for our own.
 
-internal import COpenSSL
-internal import Glibc
+import COpenSSL
+import Glibc
 
 enum X509SVID {
   /// Checks the rules for a leaf and calls `body` with its SPIFFE ID, which is valid for the call.
