@@ -8,6 +8,8 @@ public import Glibc
 public protocol HostKernel: Kernel, ~Copyable {}
 
 extension HostKernel where Self: ~Copyable {
+  public func wallClockSeconds() -> Int64 { Int64(time(nil)) }
+
   public mutating func acceptNow(_ listener: Descriptor) -> Int32 {
     let descriptor = sidecar_accept(listener.rawValue)
     return descriptor < 0 ? -errno : descriptor

@@ -123,6 +123,9 @@ public protocol Kernel: ~Copyable {
   /// Monotonic nanoseconds, read once per turn.
   var now: UInt64 { get }
 
+  /// Seconds since the Unix epoch, by the clock that certificates expire by.
+  func wallClockSeconds() -> Int64
+
   /// Hands over all that was submitted and waits for at least one completion, or until `deadline` (monotonic
   /// nanoseconds; `.max` waits for ever).
   mutating func wait(until deadline: UInt64)

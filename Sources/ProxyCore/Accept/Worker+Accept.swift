@@ -37,7 +37,8 @@ extension Worker where K: ~Copyable {
   private mutating func finishRemoving(_ id: ListenerID) {
     guard let listener = listeners[id] else { return }
     kernel.close(listener.descriptor)
-    listeners[id] = nil
+    // Its rules stay for the connections that have not reached their upstream yet.
+    listeners[id]?.descriptor = .none
   }
 
   // MARK: Accepting
@@ -145,17 +146,37 @@ extension Worker where K: ~Copyable {
     }
     let connection = connections[slot]
     let generation = connection.pointee.generation
-    let series = WorkerMetrics.series(listener: id.rawValue, encryption: .none)
     connection.initialize(
       to: Connection(
-        phase: .connecting, generation: generation, inFlight: OperationSet(), listener: UInt16(id.rawValue),
-        nextAddress: 0, connectTimedOut: false, firstEnded: .downstream, reason: .connectFailed, errno: 0,
-        encryption: .none, series: series, downstream: downstream, upstream: .none, halves: (.idle, .idle),
-        timer: TimerNode(), nextFree: 0, acceptedAt: kernel.now, connectStartedAt: 0, connectedAt: 0, firstByteAt: 0,
-        lastActivityAt: kernel.now, downstreamAddress: readAddress { kernel.peerAddress(downstream, into: $0) },
-        upstreamAddress: .none))
-    metrics.add(series + WorkerMetrics.SeriesCell.opened.rawValue)
-    connectUpstream(slot, connection)
+        generation: generation, listener: id, downstream: downstream,
+        downstreamAddress: readAddress { kernel.peerAddress(downstream, into: $0) }, now: kernel.now))
+    admit(slot, connection, listeners[id]?.plan.tls ?? .strict)
+  }
+
+  /// The first step of a new connection depends on who may speak on its listener.
+  private mutating func admit(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ tls: Configuration.Listener.TLS
+  ) {
+    switch tls {
+    case .strict:
+      settle(connection, .mutual)
+      beginInboundHandshake(slot, connection)
+    case .permissive:
+      beginDetection(slot, connection)
+    case .off:
+      // An outbound connection is settled when its destination is known.
+      connectUpstream(slot, connection)
+    }
+  }
+
+  /// From here on the connection counts as encrypted, or as clear.
+  func settle(_ connection: UnsafeMutablePointer<Connection>, _ encryption: WorkerMetrics.Encryption) {
+    guard !connection.pointee.isSettled else { return }
+    let listener = Int(connection.pointee.listener)
+    connection.pointee.isSettled = true
+    connection.pointee.encryption = encryption
+    connection.pointee.series = WorkerMetrics.series(listener: listener, encryption: encryption)
+    metrics.add(connection.pointee.series + WorkerMetrics.SeriesCell.opened.rawValue)
   }
 }
 

@@ -9,9 +9,10 @@ extension Worker where K: ~Copyable {
 
   /// Connects to the next address of the target, or closes when there is none left.
   mutating func connectUpstream(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
-    connection.pointee.phase = .connecting
+    if connection.pointee.phase != .handshaking { connection.pointee.phase = .connecting }
     while let address = nextAddress(connection) {
       connection.pointee.upstreamAddress = address
+      guard mayConnect(slot, connection) else { return }
       connection.pointee.connectStartedAt = kernel.now
       connection.pointee.connectTimedOut = false
       let descriptor = kernel.openSocket(family: address.family)
@@ -24,16 +25,23 @@ extension Worker where K: ~Copyable {
       submitConnect(slot, connection)
       return
     }
-    if connection.pointee.upstreamAddress.length == 0 { countConnectFailure(connection) }
+    if connection.pointee.upstreamAddress.length == 0 {
+      settle(connection, .none)
+      countConnectFailure(connection)
+    }
     close(slot, connection, connection.pointee.reason)
   }
 
   private mutating func submitConnect(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
-    timers.set(
-      slot, deadline: connection.pointee.connectStartedAt &+ settings.connectTimeout, in: connections)
+    if connection.pointee.phase == .connecting { setConnectTimer(slot, connection) }
     kernel.submitConnect(
       connection.pointee.upstream, address: connection.upstreamAddressPointer,
       length: connection.pointee.upstreamAddress.length, token: begin(.connect, slot, connection))
+  }
+
+  mutating func setConnectTimer(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+    timers.set(
+      slot, deadline: connection.pointee.connectStartedAt &+ settings.connectTimeout, in: connections)
   }
 
   mutating func connectCompleted(
@@ -44,7 +52,7 @@ extension Worker where K: ~Copyable {
       latencyLayout.record(
         nanoseconds: kernel.now &- connection.pointee.connectStartedAt, in: metrics,
         at: connection.pointee.series + WorkerMetrics.connectDurationOffset)
-      startRelay(slot, connection)
+      upstreamConnected(slot, connection)
       return
     }
     if result == -EAGAIN, connection.pointee.upstreamAddress.family == AF_UNIX {
@@ -55,6 +63,18 @@ extension Worker where K: ~Copyable {
     connectFailed(connection, error: connection.pointee.connectTimedOut ? ETIMEDOUT : -result)
     closeUpstream(connection)
     connectUpstream(slot, connection)
+  }
+
+  private mutating func upstreamConnected(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+    if connection.pointee.isUndecided {
+      awaitFirstBytes(slot, connection)
+    } else if connection.pointee.phase == .handshaking {
+      // A permissive listener's TLS, which goes on in parallel and comes back here.
+    } else if let (rules, rule) = meshRule(connection) {
+      beginOutboundHandshake(slot, connection, rules: rules, rule: rule)
+    } else {
+      startRelay(slot, connection)
+    }
   }
 
   mutating func connectTimerFired(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
@@ -104,6 +124,40 @@ extension Worker where K: ~Copyable {
       default: .other
       }
     metrics.add(connection.pointee.series + WorkerMetrics.connectFailureOffset + failure.rawValue)
+  }
+
+  // MARK: Policy
+
+  /// Whether the peer may reach the address that was chosen, as far as that is known yet; closes the connection if not.
+  private mutating func mayConnect(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) -> Bool {
+    // A permissive listener connects before it knows; it asks the policy later, before a byte moves.
+    if connection.pointee.isUndecided || connection.pointee.phase == .handshaking { return true }
+    settle(connection, meshRule(connection) == nil ? .none : .mutual)
+    return authorize(slot, connection)
+  }
+
+  /// Asks the listener's policy; closes the connection when it is denied. Not a byte has reached the app before.
+  mutating func authorize(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) -> Bool {
+    guard let plan = listeners[ListenerID(rawValue: Int(connection.pointee.listener))]?.plan else { return false }
+    // A client that has gone already has no address, and matches no rule that asks for one.
+    let decision = plan.authorization.decide(
+      principal: connection.pointee.tls?.pointee.session.peer?.uri,
+      source: connection.pointee.downstreamAddress?.ip ?? IPAddress(v6: 0),
+      port: connection.pointee.upstreamAddress.socketAddress?.port)
+    guard case .denied(let denial) = decision else { return true }
+    connection.pointee.denial = denial
+    metrics.add(connection.pointee.series + WorkerMetrics.denialOffset + Int(denial.rawValue))
+    close(slot, connection, .denied)
+    return false
+  }
+
+  /// The mesh rule that asks for TLS towards the address that was chosen; nil where the bytes pass in the clear.
+  private func meshRule(_ connection: UnsafeMutablePointer<Connection>) -> (rules: MeshRules, rule: Int)? {
+    guard let plan = listeners[ListenerID(rawValue: Int(connection.pointee.listener))]?.plan,
+      plan.direction == .outbound, let destination = connection.pointee.upstreamAddress.socketAddress,
+      case .mutualTLS(let rule) = plan.mesh.match(destination)
+    else { return nil }
+    return (plan.mesh, rule)
   }
 
   // MARK: Choosing the address

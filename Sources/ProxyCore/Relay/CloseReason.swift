@@ -25,6 +25,20 @@ public enum CloseReason: UInt8, CaseIterable, Sendable {
   case connectLoop
   /// No descriptor was left for the upstream socket.
   case descriptorsExhausted
+  /// The TLS handshake failed; the access log and `sidecar_tls_handshakes_total` say how.
+  case tlsHandshakeFailed
+  /// The TLS handshake was not over within `timeouts.handshake`.
+  case handshakeTimeout
+  /// Too many handshakes were in progress.
+  case handshakeLimit
+  /// TLS failed after the handshake: a bad record, or an alert.
+  case tlsFailed
+  /// The encrypted side sent a FIN without close_notify: what came may be cut short.
+  case tlsTruncated
+  /// The policy does not allow this peer; the access log and `sidecar_authorization_denied_total` say why.
+  case denied
+  /// The upstream proved an identity that the mesh rule does not expect.
+  case upstreamIdentityUnexpected
   /// No byte in either direction for `timeouts.idle`.
   case idleTimeout
   /// One direction had ended, and the other carried nothing for `timeouts.halfClose`.
@@ -48,6 +62,13 @@ public enum CloseReason: UInt8, CaseIterable, Sendable {
     case .resolveFailed: "resolve_failed"
     case .connectLoop: "connect_loop"
     case .descriptorsExhausted: "descriptors_exhausted"
+    case .tlsHandshakeFailed: "tls_handshake_failed"
+    case .handshakeTimeout: "handshake_timeout"
+    case .handshakeLimit: "handshake_limit"
+    case .tlsFailed: "tls_failed"
+    case .tlsTruncated: "tls_truncated"
+    case .denied: "denied"
+    case .upstreamIdentityUnexpected: "upstream_identity_unexpected"
     case .idleTimeout: "idle_timeout"
     case .halfCloseTimeout: "half_close_timeout"
     case .drainDeadline: "drain_deadline"

@@ -1,5 +1,5 @@
 // One direction of a connection: what it has read and not yet passed on, and how it moves bytes. Plain data in the
-// connection's slot; `Worker+Buffered.swift`, `Worker+Spliced.swift` and `Worker+Copied.swift` move the bytes.
+// connection's slot; the worker's extensions in this folder move the bytes.
 
 import IOUring
 
@@ -10,27 +10,44 @@ struct Piece {
     case none
     /// A provided receive buffer, shared by all connections of the worker.
     case buffer
-    /// A private chunk: the sink is slow, and shared buffers must not wait for it.
+    /// A private chunk: what TLS has written, or what a slow sink did not take.
     case chunk
-    /// The half-pipe's own large buffer; see `HalfPipe.Mode.copied`.
+    /// A large buffer, for bulk.
     case bulk
   }
 
   var base: UnsafeMutableRawPointer?
-  /// Bytes already sent, and bytes in all.
-  var sent: UInt32
+  /// Bytes that are dealt with (sent, or read by TLS), and bytes in all.
+  var taken: UInt32
   var count: UInt32
+  /// Bytes of the application's stream that the piece stands for once it is sealed in TLS records; otherwise 0.
+  var sealed: UInt32
   var buffer: BufferID
   var home: Home
 
-  static var none: Piece { Piece(base: nil, sent: 0, count: 0, buffer: BufferID(rawValue: 0), home: .none) }
+  static var none: Piece {
+    Piece(base: nil, taken: 0, count: 0, sealed: 0, buffer: BufferID(rawValue: 0), home: .none)
+  }
+
+  init(
+    base: UnsafeMutableRawPointer?, taken: UInt32 = 0, count: UInt32, sealed: UInt32 = 0,
+    buffer: BufferID = BufferID(rawValue: 0), home: Home
+  ) {
+    self.base = base
+    self.taken = taken
+    self.count = count
+    self.sealed = sealed
+    self.buffer = buffer
+    self.home = home
+  }
 
   @inline(__always)
   var isEmpty: Bool { home == .none }
 
+  /// What is left to deal with.
   @inline(__always)
-  var unsent: UnsafeRawBufferPointer {
-    UnsafeRawBufferPointer(start: base.map { UnsafeRawPointer($0) + Int(sent) }, count: Int(count &- sent))
+  var rest: UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(start: base.map { UnsafeRawPointer($0) + Int(taken) }, count: Int(count &- taken))
   }
 }
 
@@ -42,40 +59,44 @@ struct HalfPipe {
     case buffered
     /// Through a kernel pipe, never in user space: best for bulk.
     case spliced
-    /// Through a large buffer of its own: bulk where no pipe is to be had.
+    /// Through large buffers: bulk in TLS, or where no pipe is to be had.
     case copied
   }
 
   var mode: Mode
-  /// The source's FIN was read; nothing more comes.
+  /// The source has ended; nothing more comes.
   var sourceEnded: Bool
-  /// The FIN was passed on to the sink; the direction is over.
+  /// The end was passed on to the sink; the direction is over.
   var sinkEnded: Bool
-  /// Consecutive signs that the other mode would be better: full receives when buffered, small ones in bulk.
+  /// The sink did not take a piece whole: the rest waits in private memory.
+  var sinkIsSlow: Bool
+  /// The last receive left bytes in the socket.
+  var sourceHasMore: Bool
+  /// Consecutive signs that another mode would be better: full receives when buffered, small ones in bulk.
   var modeVotes: UInt8
 
   /// What is being sent. Credit: a half-pipe reads ahead one piece at the most while another is being sent.
   var sending: Piece
-  /// What was read in the meantime.
+  /// What was read in the meantime. On a TLS connection it is not opened or sealed yet.
   var waiting: Piece
 
   /// Spliced: the pipe, and the bytes in it.
   var pipe: Pipe
   var pipeBytes: Int
-  /// Copied: the large buffer.
-  var bulk: UnsafeMutableRawPointer?
+  /// Copied: the large buffer that a receive in flight fills.
+  var filling: UnsafeMutableRawPointer?
 
-  /// Next in the queue of half-pipes that wait for a provided buffer; see `StarvedQueue`.
-  var nextStarved: UInt32
+  /// See `HalfPipeQueue`.
+  var nextInQueue: UInt32
 
-  /// Bytes read from the source, and bytes that the sink's socket took.
+  /// Bytes of the application's stream: read from the source, and taken by the sink's socket.
   var bytesIn: UInt64
   var bytesOut: UInt64
 
   static var idle: HalfPipe {
     HalfPipe(
-      mode: .buffered, sourceEnded: false, sinkEnded: false, modeVotes: 0, sending: .none, waiting: .none,
-      pipe: .none, pipeBytes: 0, bulk: nil, nextStarved: 0, bytesIn: 0, bytesOut: 0)
+      mode: .buffered, sourceEnded: false, sinkEnded: false, sinkIsSlow: false, sourceHasMore: false, modeVotes: 0,
+      sending: .none, waiting: .none, pipe: .none, pipeBytes: 0, filling: nil, nextInQueue: 0, bytesIn: 0, bytesOut: 0)
   }
 
   /// No byte is held in user space.

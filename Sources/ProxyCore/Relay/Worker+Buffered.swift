@@ -1,5 +1,6 @@
-// The relay of small messages: receive into a provided buffer, send from it, give it back. One message costs one
-// receive and one send in one entry into the kernel, and no copy in user space.
+// The relay of messages: receive into a provided buffer, pass it on, give it back. In the clear one message costs one
+// receive and one send in one entry into the kernel, and no copy in user space. On a TLS connection `Worker+TLS.swift`
+// stands between the receive and the send.
 
 import Glibc
 import IOUring
@@ -8,22 +9,21 @@ extension Worker where K: ~Copyable {
   /// Receives in a row that fill a whole buffer and leave more behind: bulk.
   private static var bulkVotes: UInt8 { 3 }
 
-  /// The upstream is there: bytes may move both ways.
+  /// The upstream is there and the peers are known: bytes may move both ways.
   mutating func startRelay(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
     connection.pointee.phase = .relaying
     connection.pointee.lastActivityAt = kernel.now
     setSilenceTimer(slot, connection)
     // A client that spoke while we connected has bytes waiting; a server that speaks first is still about to.
-    submitReceive(slot, connection, .toUpstream, expectsData: true)
-    submitReceive(slot, connection, .toDownstream, expectsData: false)
-  }
-
-  @inline(__always)
-  mutating func submitReceive(
-    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction, expectsData: Bool
-  ) {
-    let token = begin(.receive(direction), slot, connection)
-    kernel.submitReceive(connection.descriptor(direction.source), expectsData: expectsData, token: token)
+    connection.half(.toUpstream).pointee.sourceHasMore = true
+    for direction in [Direction.toUpstream, .toDownstream] {
+      passOnWaiting(slot, connection, direction)
+      guard connection.pointee.phase == .relaying else { return }
+      // A client of a permissive listener may have half-closed while we connected.
+      let half = connection.half(direction)
+      if half.pointee.sourceEnded, half.pointee.isDrained { drained(slot, connection, direction) }
+      guard connection.pointee.phase == .relaying else { return }
+    }
   }
 
   // MARK: Receiving
@@ -34,42 +34,69 @@ extension Worker where K: ~Copyable {
     let half = connection.half(direction)
     guard completion.result > 0 else {
       if let buffer = completion.buffer { recycle(buffer) }
+      if let filling = half.pointee.filling { bulkBuffers.giveBack(filling) }
+      half.pointee.filling = nil
       receiveEnded(slot, connection, direction, error: -completion.result)
       return
     }
     let count = UInt32(truncatingIfNeeded: completion.result)
-    countReceived(connection, direction, count: Int(count))
-    guard let buffer = completion.buffer else {
-      bulkReceived(slot, connection, direction, count: count)
-      return
-    }
-    var piece = Piece(
-      base: kernel.receiveBuffer(buffer), sent: 0, count: count, buffer: buffer, home: .buffer)
-
     let hasMore = completion.flags.contains(.socketNonEmpty)
-    if hasMore && Int(count) == kernel.receiveBufferSize {
-      half.pointee.modeVotes &+= 1
+    half.pointee.sourceHasMore = hasMore
+    connection.pointee.lastActivityAt = kernel.now
+
+    let piece: Piece
+    if let buffer = completion.buffer {
+      piece = Piece(base: kernel.receiveBuffer(buffer), count: count, buffer: buffer, home: .buffer)
+      let isFull = hasMore && Int(count) == kernel.receiveBufferSize
+      half.pointee.modeVotes = isFull ? half.pointee.modeVotes &+ 1 : 0
     } else {
-      half.pointee.modeVotes = 0
+      piece = Piece(base: half.pointee.filling, count: count, home: .bulk)
+      half.pointee.filling = nil
+      half.pointee.modeVotes = Int(count) < Self.smallTransfer ? half.pointee.modeVotes &+ 1 : 0
     }
-    if half.pointee.sending.isEmpty {
-      send(piece, slot, connection, direction)
-      receiveMore(slot, connection, direction, expectsData: hasMore)
+    if connection.pointee.phase == .relaying {
+      received(piece, slot, connection, direction)
     } else {
-      // The sink is slow. Shared buffers must not wait for it.
-      if half.pointee.sending.home == .chunk { moveToChunk(&piece) }
-      half.pointee.waiting = piece
+      handshakeReceived(piece, slot, connection, direction)
     }
   }
 
-  /// Reads ahead while a piece is being sent; or stops reading so that the half-pipe drains and turns to bulk.
   @inline(__always)
-  private mutating func receiveMore(
-    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction, expectsData: Bool
+  private mutating func received(
+    _ piece: Piece, _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction
   ) {
     let half = connection.half(direction)
-    if half.pointee.modeVotes >= Self.bulkVotes || half.pointee.sourceEnded { return }
-    submitReceive(slot, connection, direction, expectsData: expectsData)
+    guard half.pointee.sending.isEmpty else {
+      half.pointee.waiting = piece
+      // Shared buffers must not wait for a slow sink.
+      if half.pointee.sinkIsSlow { moveToChunk(&half.pointee.waiting) }
+      return
+    }
+    passOn(piece, slot, connection, direction)
+    continueReading(slot, connection, direction)
+  }
+
+  /// Receives again, unless something has to happen first: a piece to be passed on, the end, or the change to bulk.
+  @inline(__always)
+  mutating func continueReading(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction
+  ) {
+    let half = connection.half(direction)
+    guard connection.pointee.phase == .relaying, half.pointee.mode == .buffered, half.pointee.waiting.isEmpty,
+      !half.pointee.sourceEnded, half.pointee.modeVotes < Self.bulkVotes,
+      !connection.pointee.inFlight.contains(.receive(direction))
+    else { return }
+    submitReceive(slot, connection, direction)
+  }
+
+  @inline(__always)
+  mutating func submitReceive(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction
+  ) {
+    let token = begin(.receive(direction), slot, connection)
+    kernel.submitReceive(
+      connection.descriptor(direction.source), expectsData: connection.half(direction).pointee.sourceHasMore,
+      token: token)
   }
 
   private mutating func receiveEnded(
@@ -77,13 +104,13 @@ extension Worker where K: ~Copyable {
   ) {
     switch error {
     case 0:
-      sourceEnded(slot, connection, direction)
+      endOfStream(slot, connection, direction)
     case ENOBUFS:
       metrics.add(WorkerMetrics.Cell.receivesStarved.rawValue)
-      connection.pointee.inFlight.insert(.receive(direction))
       starved.append(slot, direction, in: connections)
     case EAGAIN, EINTR:
-      submitReceive(slot, connection, direction, expectsData: false)
+      connection.half(direction).pointee.sourceHasMore = false
+      submitReceive(slot, connection, direction)
     default:
       closeReset(slot, connection, by: direction.source, errno: error)
     }
@@ -94,12 +121,12 @@ extension Worker where K: ~Copyable {
     var free = kernel.receiveBufferCount - buffersInUse
     while free > 0, let (slot, direction) = starved.popFirst(in: connections) {
       let connection = connections[slot]
-      connection.pointee.inFlight.remove(.receive(direction))
       if connection.pointee.phase == .closing {
         finishClosing(slot, connection)
       } else {
         free -= 1
-        submitReceive(slot, connection, direction, expectsData: true)
+        connection.half(direction).pointee.sourceHasMore = true
+        submitReceive(slot, connection, direction)
       }
     }
   }
@@ -108,7 +135,6 @@ extension Worker where K: ~Copyable {
   func countReceived(_ connection: UnsafeMutablePointer<Connection>, _ direction: Direction, count: Int) {
     let bytes = UInt64(truncatingIfNeeded: count)
     connection.half(direction).pointee.bytesIn &+= bytes
-    connection.pointee.lastActivityAt = kernel.now
     switch direction {
     case .toUpstream:
       metrics.add(connection.pointee.series &+ WorkerMetrics.SeriesCell.receivedBytes.rawValue, bytes)
@@ -119,13 +145,39 @@ extension Worker where K: ~Copyable {
 
   // MARK: Sending
 
+  /// Passes a piece on while nothing is being sent.
   @inline(__always)
-  private mutating func send(
+  private mutating func passOn(
+    _ piece: Piece, _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction
+  ) {
+    if connection.pointee.tls != nil {
+      transform(piece, slot, connection, direction)
+    } else {
+      countReceived(connection, direction, count: Int(piece.count))
+      send(piece, slot, connection, direction)
+    }
+  }
+
+  /// Passes on what waits, if anything does, and goes on reading.
+  mutating func passOnWaiting(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction
+  ) {
+    let half = connection.half(direction)
+    if half.pointee.sending.isEmpty, !half.pointee.waiting.isEmpty {
+      let piece = half.pointee.waiting
+      half.pointee.waiting = .none
+      passOn(piece, slot, connection, direction)
+    }
+    continueReading(slot, connection, direction)
+  }
+
+  @inline(__always)
+  mutating func send(
     _ piece: Piece, _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction
   ) {
     connection.half(direction).pointee.sending = piece
     kernel.submitSend(
-      connection.descriptor(direction.sink), piece.unsent, mode: .immediate,
+      connection.descriptor(direction.sink), piece.rest, mode: .immediate,
       token: begin(.send(direction), slot, connection))
   }
 
@@ -141,22 +193,40 @@ extension Worker where K: ~Copyable {
       closeReset(slot, connection, by: direction.sink, errno: -result)
       return
     }
-    countSent(connection, direction, count: Int(taken), path: .relayedBufferedBytes)
-    half.pointee.sending.sent &+= taken
-    if half.pointee.sending.sent < half.pointee.sending.count {
+    half.pointee.sending.taken &+= taken
+    if connection.pointee.tls == nil {
+      countSent(connection, direction, count: Int(taken), path: .relayedBufferedBytes)
+    }
+    if half.pointee.sending.taken < half.pointee.sending.count {
       sendRest(slot, connection, direction)
       return
     }
+    if connection.pointee.tls != nil {
+      let sending = half.pointee.sending
+      let payload = connection.isSealing(direction) ? sending.sealed : sending.count
+      countSent(connection, direction, count: Int(payload), path: .relayedTLSBytes)
+    }
     release(half.pointee.sending)
     half.pointee.sending = .none
-    if !half.pointee.waiting.isEmpty {
-      let piece = half.pointee.waiting
-      half.pointee.waiting = .none
-      send(piece, slot, connection, direction)
-      receiveMore(slot, connection, direction, expectsData: true)
-    } else {
-      drained(slot, connection, direction)
+    half.pointee.sinkIsSlow = false
+    sent(slot, connection, direction)
+  }
+
+  /// A piece has gone out whole.
+  @inline(__always)
+  private mutating func sent(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction
+  ) {
+    guard connection.pointee.phase == .relaying else {
+      handshakeSent(slot, connection)
+      return
     }
+    if connection.half(direction).pointee.waiting.isEmpty {
+      drained(slot, connection, direction)
+    } else {
+      passOnWaiting(slot, connection, direction)
+    }
+    if connection.pointee.phase == .relaying, connection.isSealing(direction) { sealedPieceSent(slot, connection) }
   }
 
   /// The sink did not take all: what is left waits in private memory, so that the shared buffers go back at once.
@@ -164,21 +234,21 @@ extension Worker where K: ~Copyable {
     _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction
   ) {
     let half = connection.half(direction)
+    half.pointee.sinkIsSlow = true
     moveToChunk(&half.pointee.sending)
     moveToChunk(&half.pointee.waiting)
     kernel.submitSend(
-      connection.descriptor(direction.sink), half.pointee.sending.unsent, mode: .complete,
+      connection.descriptor(direction.sink), half.pointee.sending.rest, mode: .complete,
       token: begin(.send(direction), slot, connection))
   }
 
-  /// Copies what is unsent of a piece out of its shared buffer. Where no chunk is left it stays there.
-  private mutating func moveToChunk(_ piece: inout Piece) {
+  /// Copies what is left of a piece out of its shared buffer. Where no chunk is left it stays there.
+  mutating func moveToChunk(_ piece: inout Piece) {
     guard piece.home == .buffer, let chunk = chunks.take() else { return }
-    let unsent = piece.unsent
-    if let source = unsent.baseAddress { chunk.copyMemory(from: source, byteCount: unsent.count) }
+    let rest = piece.rest
+    if let source = rest.baseAddress { chunk.copyMemory(from: source, byteCount: rest.count) }
     recycle(piece.buffer)
-    piece = Piece(
-      base: chunk, sent: 0, count: UInt32(truncatingIfNeeded: unsent.count), buffer: piece.buffer, home: .chunk)
+    piece = Piece(base: chunk, count: UInt32(truncatingIfNeeded: rest.count), sealed: piece.sealed, home: .chunk)
   }
 
   @inline(__always)
@@ -188,6 +258,7 @@ extension Worker where K: ~Copyable {
   ) {
     let bytes = UInt64(truncatingIfNeeded: count)
     connection.half(direction).pointee.bytesOut &+= bytes
+    connection.pointee.lastActivityAt = kernel.now
     let series = connection.pointee.series
     metrics.add(series &+ path.rawValue, bytes)
     if direction == .toDownstream {
@@ -197,19 +268,19 @@ extension Worker where K: ~Copyable {
 
   // MARK: Nothing held
 
-  /// All that was read has been passed on. What next: the FIN, the bulk mode, or the next receive, which is in flight.
-  private mutating func drained(
+  /// All that was read has been passed on. What next: the end, more of the same, or the change to bulk.
+  mutating func drained(
     _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction
   ) {
     let half = connection.half(direction)
-    if half.pointee.mode == .copied {
-      bulkSent(slot, connection, direction)
-    } else if half.pointee.sourceEnded {
+    if half.pointee.sourceEnded {
       endSink(slot, connection, direction)
+    } else if half.pointee.mode == .copied {
+      continueCopying(slot, connection, direction)
     } else if half.pointee.modeVotes >= Self.bulkVotes, !connection.pointee.inFlight.contains(.receive(direction)) {
       enterBulk(slot, connection, direction)
-    } else if !connection.pointee.inFlight.contains(.receive(direction)) {
-      submitReceive(slot, connection, direction, expectsData: true)
+    } else {
+      continueReading(slot, connection, direction)
     }
   }
 }

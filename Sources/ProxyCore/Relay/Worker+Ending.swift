@@ -15,18 +15,34 @@ extension Worker where K: ~Copyable {
   }
 
   /// The source's FIN came. It is passed on behind the last byte.
-  mutating func sourceEnded(
+  mutating func endOfStream(
     _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction
   ) {
+    if connection.pointee.isUndecided {
+      decideClear(slot, connection)
+      guard connection.pointee.phase.isLive else { return }
+    }
+    if connection.pointee.phase == .connecting, connection.pointee.tls == nil {
+      // A client of a permissive listener that half-closed before the app was there.
+      noteSourceEnded(connection, direction)
+      return
+    }
+    guard connection.pointee.phase == .relaying else {
+      close(slot, connection, direction.source == .downstream ? .downstreamClosed : .upstreamClosed)
+      return
+    }
+    if let tls = connection.pointee.tls, tls.pointee.side == direction.source, !tls.pointee.session.endOfInputIsClean {
+      close(slot, connection, .tlsTruncated)
+      return
+    }
     noteSourceEnded(connection, direction)
-    if connection.half(direction).pointee.isDrained { endSink(slot, connection, direction) }
+    if connection.half(direction).pointee.isDrained { drained(slot, connection, direction) }
   }
 
   /// Passes the FIN on. The other direction lives until its own end.
   mutating func endSink(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction) {
-    let half = connection.half(direction)
-    leaveCopied(half)
-    half.pointee.sinkEnded = true
+    if sendCloseNotify(slot, connection, direction) { return }
+    connection.half(direction).pointee.sinkEnded = true
     let bothEnded =
       connection.half(.toUpstream).pointee.sinkEnded && connection.half(.toDownstream).pointee.sinkEnded
     if bothEnded {
@@ -74,10 +90,13 @@ extension Worker where K: ~Copyable {
   /// Begins the tear-down: shut down, cancel what is in flight, wait for every final completion, close, free the slot.
   mutating func close(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ reason: CloseReason) {
     precondition(connection.pointee.phase.isLive, "slot \(slot) is closed twice")
+    if connection.pointee.phase == .handshaking { handshakesInProgress -= 1 }
     connection.pointee.phase = .closing
     connection.pointee.reason = reason
+    connection.pointee.isUndecided = false
+    settle(connection, .none)
     timers.clear(slot, in: connections)
-    if reason.resets { resetOnClose(connection) }
+    resetOnClose(connection, reason)
     for direction in [Direction.toUpstream, .toDownstream] {
       let half = connection.half(direction)
       leaveSpliced(half)
@@ -93,9 +112,15 @@ extension Worker where K: ~Copyable {
     finishClosing(slot, connection)
   }
 
-  private mutating func resetOnClose(_ connection: UnsafeMutablePointer<Connection>) {
-    kernel.resetOnClose(connection.pointee.downstream)
-    if connection.pointee.upstream.isOpen { kernel.resetOnClose(connection.pointee.upstream) }
+  /// Has the closes send a reset in place of a FIN where the stream was cut and must not look complete. The encrypted
+  /// side of a TLS failure is spared: its peer is to read the alert, and does not take a FIN for a clean end.
+  private mutating func resetOnClose(_ connection: UnsafeMutablePointer<Connection>, _ reason: CloseReason) {
+    guard reason.cutsStream else { return }
+    let spared = reason.isTLSFailure ? connection.pointee.tls?.pointee.side : nil
+    for side in [Side.downstream, .upstream] where side != spared {
+      let descriptor = connection.descriptor(side)
+      if descriptor.isOpen { kernel.resetOnClose(descriptor) }
+    }
   }
 
   private mutating func releaseSending(_ half: UnsafeMutablePointer<HalfPipe>) {
@@ -108,17 +133,24 @@ extension Worker where K: ~Copyable {
     _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ operation: Operation, _ completion: Completion
   ) {
     if let buffer = completion.buffer { recycle(buffer) }
-    if operation == .send(operation.direction) { releaseSending(connection.half(operation.direction)) }
+    let half = connection.half(operation.direction)
+    if operation == .send(operation.direction) { releaseSending(half) }
+    if operation == .receive(operation.direction), let filling = half.pointee.filling {
+      bulkBuffers.giveBack(filling)
+      half.pointee.filling = nil
+    }
     finishClosing(slot, connection)
   }
 
   mutating func finishClosing(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
     guard connection.pointee.inFlight.isEmpty else { return }
-    leaveCopied(connection.half(.toUpstream))
-    leaveCopied(connection.half(.toDownstream))
     kernel.close(connection.pointee.downstream)
     if connection.pointee.upstream.isOpen { kernel.close(connection.pointee.upstream) }
     account(connection)
+    if let tls = connection.pointee.tls {
+      tls.deinitialize(count: 1)
+      tls.deallocate()
+    }
     connections.free(slot)
     links.budget.release()
     if connections.usedCount == 0 { kernel.notify(links.controlWake) }
@@ -135,6 +167,8 @@ extension Worker where K: ~Copyable {
     let record = AccessRecord(
       listener: ListenerID(rawValue: Int(connection.pointee.listener)), reason: connection.pointee.reason,
       errno: connection.pointee.errno, encryption: connection.pointee.encryption,
+      tlsFailure: connection.pointee.tlsFailure, denial: connection.pointee.denial,
+      principal: (connection.pointee.tls?.pointee.session.peer?.uri).map(PrincipalBytes.init),
       downstream: connection.pointee.downstreamAddress, upstream: connection.pointee.upstreamAddress,
       acceptedAt: connection.pointee.acceptedAt, connectedAt: connection.pointee.connectedAt,
       firstByteAt: connection.pointee.firstByteAt, closedAt: kernel.now,
@@ -145,13 +179,16 @@ extension Worker where K: ~Copyable {
 }
 
 extension CloseReason {
-  /// Whether both sides get a reset in place of a FIN: the stream was cut, and must not look complete.
-  var resets: Bool {
+  /// Whether a stream may have been cut short, so that no side must take it for complete.
+  var cutsStream: Bool {
     switch self {
     case .downstreamClosed, .upstreamClosed, .idleTimeout: false
     case .downstreamReset, .upstreamReset, .connectRefused, .connectTimeout, .connectUnreachable, .connectFailed,
-      .resolveFailed, .connectLoop, .descriptorsExhausted, .halfCloseTimeout, .drainDeadline, .shutdown:
+      .resolveFailed, .connectLoop, .descriptorsExhausted, .tlsHandshakeFailed, .handshakeTimeout, .handshakeLimit,
+      .tlsFailed, .tlsTruncated, .denied, .upstreamIdentityUnexpected, .halfCloseTimeout, .drainDeadline, .shutdown:
       true
     }
   }
+
+  var isTLSFailure: Bool { self == .tlsHandshakeFailed || self == .tlsFailed }
 }

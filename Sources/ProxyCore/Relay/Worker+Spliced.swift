@@ -15,7 +15,9 @@ extension Worker where K: ~Copyable {
   mutating func enterBulk(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction) {
     let half = connection.half(direction)
     half.pointee.modeVotes = 0
-    if let pipe = pipes.take(&kernel) {
+    if connection.pointee.tls != nil {
+      enterCopied(slot, connection, direction)
+    } else if let pipe = pipes.take(&kernel) {
       half.pointee.mode = .spliced
       half.pointee.pipe = pipe
       half.pointee.pipeBytes = 0
@@ -23,6 +25,15 @@ extension Worker where K: ~Copyable {
     } else {
       metrics.add(WorkerMetrics.Cell.pipesRefused.rawValue)
       enterCopied(slot, connection, direction)
+    }
+  }
+
+  /// The source has bytes, or has ended.
+  mutating func sourceIsReady(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction) {
+    if connection.half(direction).pointee.mode == .copied {
+      receiveBulk(slot, connection, direction)
+    } else {
+      pump(slot, connection, direction)
     }
   }
 
@@ -67,13 +78,14 @@ extension Worker where K: ~Copyable {
     half.pointee.modeVotes = moved < Self.smallTransfer ? half.pointee.modeVotes &+ 1 : 0
     if half.pointee.modeVotes >= Self.smallVotes {
       leaveSpliced(half)
-      submitReceive(slot, connection, direction, expectsData: false)
+      half.pointee.sourceHasMore = false
+      continueReading(slot, connection, direction)
     } else {
       submitPoll(slot, connection, direction, .pollSource(direction), on: direction.source, for: .readable)
     }
   }
 
-  private mutating func submitPoll(
+  mutating func submitPoll(
     _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction, _ operation: Operation,
     on side: Side, for readiness: Readiness
   ) {
@@ -90,6 +102,7 @@ extension Worker where K: ~Copyable {
       from: connection.descriptor(direction.source), to: half.pointee.pipe.writeEnd, count: room)
     if moved > 0 {
       half.pointee.pipeBytes += moved
+      connection.pointee.lastActivityAt = kernel.now
       countReceived(connection, direction, count: moved)
     } else if moved == 0 {
       noteSourceEnded(connection, direction)
@@ -105,7 +118,6 @@ extension Worker where K: ~Copyable {
       from: half.pointee.pipe.readEnd, to: connection.descriptor(direction.sink), count: half.pointee.pipeBytes)
     if moved > 0 {
       half.pointee.pipeBytes -= moved
-      connection.pointee.lastActivityAt = kernel.now
       countSent(connection, direction, count: moved, path: .relayedSplicedBytes)
     }
     return moved

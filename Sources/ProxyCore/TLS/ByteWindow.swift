@@ -60,4 +60,12 @@ struct OutputWindow {
     precondition(length >= 0 && length <= room, "wrote more bytes than there is room for")
     count += length
   }
+
+  /// Copies bytes to the end; there is room for them.
+  mutating func append(_ bytes: UnsafeRawBufferPointer) {
+    guard let source = bytes.baseAddress, let end else { return }
+    precondition(bytes.count <= room, "wrote more bytes than there is room for")
+    UnsafeMutableRawPointer(end).copyMemory(from: source, byteCount: bytes.count)
+    count += bytes.count
+  }
 }

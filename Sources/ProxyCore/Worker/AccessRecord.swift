@@ -11,6 +11,11 @@ public struct AccessRecord: Sendable {
   /// The errno behind a failed connect or a reset; 0 when there is none.
   public var errno: Int32
   public var encryption: WorkerMetrics.Encryption
+  /// Why TLS failed, or why the peer was denied, behind a reason that says so.
+  public var tlsFailure: TLSFailure?
+  public var denial: AuthorizationPolicy.Denial?
+  /// The SPIFFE ID that the encrypted side proved; nil when it proved none.
+  public var principal: PrincipalBytes?
   /// The downstream's address; nil when it was gone before it could be asked for.
   public var downstream: SocketAddress?
   /// Where the bytes went; `.none` when no address was chosen.
@@ -25,6 +30,24 @@ public struct AccessRecord: Sendable {
   public var receivedBytes: UInt64
   /// Bytes to the downstream.
   public var sentBytes: UInt64
+}
+
+/// A principal on its way to the access log: bytes that whoever holds the record frees.
+///
+/// `@unchecked Sendable`: the one owner at any time is the record's holder.
+public struct PrincipalBytes: @unchecked Sendable {
+  private let bytes: UnsafeMutableRawBufferPointer
+
+  init(copying uri: UnsafeRawBufferPointer) {
+    bytes = .allocate(byteCount: uri.count, alignment: 1)
+    bytes.copyMemory(from: uri)
+  }
+
+  /// The SPIFFE ID.
+  public var text: String { String(decoding: bytes, as: UTF8.self) }
+
+  /// Called once, by the record's last holder.
+  public func free() { bytes.deallocate() }
 }
 
 /// A single-producer, single-consumer ring of access records: the worker pushes, the log's thread pops.
@@ -47,7 +70,10 @@ public final class AccessRecordQueue: Sendable {
     records = .allocate(capacity: Self.capacity)
   }
 
-  deinit { records.deallocate() }
+  deinit {
+    while let record = pop() { record.principal?.free() }
+    records.deallocate()
+  }
 
   /// Records that found the queue full.
   public var droppedCount: UInt64 { dropped.load(ordering: .relaxed) }
@@ -58,6 +84,7 @@ public final class AccessRecordQueue: Sendable {
     let tail = pushed.load(ordering: .relaxed)
     guard tail &- popped.load(ordering: .acquiring) < Self.capacity else {
       dropped.wrappingAdd(1, ordering: .relaxed)
+      record.principal?.free()
       return false
     }
     (records + (tail & (Self.capacity - 1))).initialize(to: record)
@@ -67,7 +94,7 @@ public final class AccessRecordQueue: Sendable {
     return consumerSleeps.exchange(false, ordering: .sequentiallyConsistent)
   }
 
-  /// Called by the log's thread.
+  /// Called by the log's thread, which frees the record's principal.
   public func pop() -> AccessRecord? {
     let head = popped.load(ordering: .relaxed)
     guard pushed.load(ordering: .acquiring) != head else { return nil }

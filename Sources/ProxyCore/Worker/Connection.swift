@@ -7,6 +7,10 @@ struct Connection {
   enum Phase: UInt8 {
     /// The slot is free.
     case free
+    /// TLS is being set up on one side; nothing is relayed yet.
+    case handshaking
+    /// The upstream is there; a permissive listener waits for whoever speaks first.
+    case detecting
     case connecting
     case relaying
     /// Torn down: waits for the final completion of everything in flight, then its descriptors are closed.
@@ -28,8 +32,17 @@ struct Connection {
   /// The errno behind the reason; 0 when there is none.
   var errno: Int32
   var encryption: WorkerMetrics.Encryption
+  /// Whether it is known if the connection is encrypted; only then it counts as opened.
+  var isSettled: Bool
+  /// A permissive listener's connection of which nobody knows yet whether it is TLS.
+  var isUndecided: Bool
   /// First cell of the listener's series that this connection counts into.
   var series: Int
+  /// Why TLS failed, or why the peer was denied, behind a reason that says so.
+  var tlsFailure: TLSFailure?
+  var denial: AuthorizationPolicy.Denial?
+  /// The TLS of the side that has it, once its handshake has begun.
+  var tls: UnsafeMutablePointer<TLSConnection>?
 
   var downstream: Descriptor
   var upstream: Descriptor
@@ -50,6 +63,40 @@ struct Connection {
   var downstreamAddress: SocketAddress?
   /// Where the upstream is. The kernel reads it in place while a connect is in flight.
   var upstreamAddress: TargetAddress
+
+  /// A connection that was just accepted.
+  init(
+    generation: UInt32, listener: ListenerID, downstream: Descriptor, downstreamAddress: SocketAddress?, now: UInt64
+  ) {
+    phase = .connecting
+    self.generation = generation
+    inFlight = OperationSet()
+    self.listener = UInt16(truncatingIfNeeded: listener.rawValue)
+    nextAddress = 0
+    connectTimedOut = false
+    firstEnded = .downstream
+    reason = .connectFailed
+    errno = 0
+    encryption = .none
+    isSettled = false
+    isUndecided = false
+    series = WorkerMetrics.series(listener: listener.rawValue, encryption: .none)
+    tlsFailure = nil
+    denial = nil
+    tls = nil
+    self.downstream = downstream
+    upstream = .none
+    halves = (.idle, .idle)
+    timer = TimerNode()
+    nextFree = 0
+    acceptedAt = now
+    connectStartedAt = 0
+    connectedAt = 0
+    firstByteAt = 0
+    lastActivityAt = now
+    self.downstreamAddress = downstreamAddress
+    upstreamAddress = .none
+  }
 }
 
 extension UnsafeMutablePointer<Connection> {

@@ -19,22 +19,36 @@ public struct ListenerPlan: Sendable {
   public var direction: Configuration.Listener.Direction
   public var bind: SocketAddress
   public var destination: Destination
+  /// What an inbound listener does about TLS.
+  public var tls: Configuration.Listener.TLS
+  /// Who may connect.
+  let authorization: AuthorizationPolicy
+  /// Where an outbound listener originates TLS.
+  let mesh: MeshRules
 
-  public init(direction: Configuration.Listener.Direction, bind: SocketAddress, destination: Destination) {
-    self.direction = direction
-    self.bind = bind
+  /// Compiles a listener's rules. `destination` is the resolved form of its target.
+  public init(_ listener: Configuration.Listener, destination: Destination) {
+    direction = listener.direction
+    bind = listener.bind
     self.destination = destination
+    tls = listener.tls
+    authorization = AuthorizationPolicy(listener.allow)
+    mesh = MeshRules(listener.mesh)
   }
 }
 
 /// Limits and timeouts that all listeners share. Times are in nanoseconds; `.max` stands for never.
 public struct WorkerSettings: Sendable {
   public var connectTimeout: UInt64
+  public var handshakeTimeout: UInt64
+  public var detectTimeout: UInt64
   public var idleTimeout: UInt64
   public var halfCloseTimeout: UInt64
 
   public init(_ timeouts: Configuration.Timeouts) {
     connectTimeout = timeouts.connect.saturatedNanoseconds
+    handshakeTimeout = timeouts.handshake.saturatedNanoseconds
+    detectTimeout = timeouts.detect.saturatedNanoseconds
     idleTimeout = timeouts.idle?.saturatedNanoseconds ?? .max
     halfCloseTimeout = timeouts.halfClose?.saturatedNanoseconds ?? .max
   }

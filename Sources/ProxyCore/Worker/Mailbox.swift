@@ -14,6 +14,8 @@ public enum WorkerCommand: Sendable {
   case removeListener(ListenerID)
   /// New timeouts, for connections that are accepted from now on.
   case updateSettings(WorkerSettings)
+  /// Who this sidecar is from now on; connections that have begun their handshake keep what they have.
+  case updateIdentity(TLSContext)
   /// Closes all listeners; connections live on.
   case stopAccepting
   /// Ends every connection now, for this reason.
@@ -52,7 +54,7 @@ public final class Mailbox: Sendable {
 /// A live connection, as `GET /connections` shows it.
 public struct ConnectionSnapshot: Sendable {
   public enum Phase: String, Sendable {
-    case connecting, relaying, closing
+    case handshaking, connecting, relaying, closing
   }
 
   /// How a direction moves its bytes at the moment.

@@ -26,6 +26,8 @@ extension Worker where K: ~Copyable {
       removeListener(listener)
     case .updateSettings(let settings):
       self.settings = settings
+    case .updateIdentity(let context):
+      identity = context
     case .stopAccepting:
       for listener in listeners.open { removeListener(listener) }
     case .closeConnections(let reason):
@@ -47,6 +49,7 @@ extension Worker where K: ~Copyable {
   private func snapshot(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) -> ConnectionSnapshot {
     let phase: ConnectionSnapshot.Phase =
       switch connection.pointee.phase {
+      case .handshaking, .detecting: .handshaking
       case .connecting: .connecting
       case .relaying: .relaying
       case .closing, .free: .closing
@@ -74,5 +77,5 @@ extension HalfPipe {
 
 extension Connection.Phase {
   /// A connection that has not begun to close.
-  var isLive: Bool { self == .connecting || self == .relaying }
+  var isLive: Bool { self != .free && self != .closing }
 }

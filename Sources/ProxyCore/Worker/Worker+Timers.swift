@@ -11,8 +11,12 @@ extension Worker where K: ~Copyable {
 
   private mutating func timerFired(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
     switch connection.pointee.phase {
+    case .handshaking:
+      handshakeTimedOut(slot, connection)
     case .connecting:
       connectTimerFired(slot, connection)
+    case .detecting:
+      detectionTimedOut(slot, connection)
     case .relaying:
       let (deadline, reason) = silenceDeadline(connection)
       if kernel.now >= deadline {

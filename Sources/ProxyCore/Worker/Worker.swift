@@ -21,12 +21,21 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
   var pipes = PipePool()
   /// Rests of messages that slow readers did not take: at most four per connection, two in each direction.
   var chunks: ChunkPool
-  /// Large buffers for bulk without a pipe: at most two per connection.
+  /// Large buffers for bulk: at most three per connection, since TLS opens and seals from one into another.
   var bulkBuffers: ChunkPool
 
   /// Provided buffers that completions have taken and that were not recycled yet.
   var buffersInUse = 0
-  var starved = StarvedQueue()
+  var starved = HalfPipeQueue()
+
+  /// Who this sidecar is; nil while nothing uses TLS.
+  var identity: TLSContext?
+  let tlsEngine: TLSEngine
+  /// Connections whose handshake goes on next turn; see `Worker+Handshake.swift`.
+  var handshakeQueue = HalfPipeQueue()
+  var handshakeStepsLeft = 0
+  var handshakesInProgress = 0
+
   /// When to try accepting again after descriptors ran out; `.max` when that is not needed.
   var acceptRetryAt: UInt64 = .max
   var acceptRetryDelay = AcceptBackOff.delayMin
@@ -34,8 +43,10 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
   var acceptWaitsForBudget = false
   var stops = false
 
-  /// Bytes of a large copy buffer: with 16 KiB a copying proxy was dearer than all others, see docs/performance.md.
-  static var bulkBufferSize: Int { 262_144 }
+  /// Bytes of one bulk receive: copying 16 KiB at a time costs more than any other proxy does.
+  static var bulkReceiveSize: Int { 262_144 }
+  /// What sealing adds to a receive, and what libssl may hold of an earlier record, rounded up to pages.
+  private static var sealingRoom: Int { 4_096 }
 
   init(kernel: consuming K, links: WorkerLinks, settings: WorkerSettings) {
     let now = kernel.now
@@ -48,9 +59,12 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
     self.settings = settings
     connections = ConnectionTable(capacity: links.slotsMax)
     timers = TimerWheel(now: now)
+    tlsEngine = TLSEngine(now: self.kernel.wallClockSeconds())
     listeners = ListenerTable()
-    chunks = ChunkPool(chunkSize: receiveBufferSize, capacity: links.slotsMax * 4)
-    bulkBuffers = ChunkPool(chunkSize: Self.bulkBufferSize, capacity: links.slotsMax * 2)
+    chunks = ChunkPool(
+      chunkSize: receiveBufferSize + Self.sealingRoom, capacity: links.slotsMax * 4)
+    bulkBuffers = ChunkPool(
+      chunkSize: Self.bulkReceiveSize + Self.sealingRoom, capacity: links.slotsMax * 3)
   }
 
   /// Serves until `WorkerCommand.stop` and the end of the last connection.
@@ -64,10 +78,12 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
 
   /// One turn of the loop: one entry into the kernel, then everything that it brought.
   mutating func turn() {
-    kernel.wait(until: min(timers.nextDeadline, acceptRetryAt))
+    kernel.wait(until: handshakeQueue.isEmpty ? min(timers.nextDeadline, acceptRetryAt) : 0)
+    handshakeStepsLeft = Self.handshakeStepsPerTurn
     while let completion = kernel.nextCompletion() {
       dispatch(completion)
     }
+    advanceQueuedHandshakes()
     expireTimers()
     feedStarved()
     recordGauges()
@@ -104,7 +120,8 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
     switch operation.kind {
     case .receive: receiveCompleted(slot, connection, operation.direction, completion)
     case .send: sendCompleted(slot, connection, operation.direction, result: completion.result)
-    case .pollSource, .pollSink: pump(slot, connection, operation.direction)
+    case .pollSource: sourceIsReady(slot, connection, operation.direction)
+    case .pollSink: pump(slot, connection, operation.direction)
     case .watch: watchCompleted(slot, connection, operation.side, events: completion.result)
     case .connect: connectCompleted(slot, connection, result: completion.result)
     case .accept, .mail, nil: break
@@ -138,9 +155,10 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
   @inline(__always)
   mutating func release(_ piece: Piece) {
     switch piece.home {
-    case .none, .bulk: break
+    case .none: break
     case .buffer: recycle(piece.buffer)
     case .chunk: if let base = piece.base { chunks.giveBack(base) }
+    case .bulk: if let base = piece.base { bulkBuffers.giveBack(base) }
     }
   }
 }

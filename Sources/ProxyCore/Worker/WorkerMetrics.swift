@@ -64,10 +64,40 @@ public enum WorkerMetrics {
   /// counters never go backwards.
   public static let listenersMax = 256
 
+  /// How a TLS handshake ended; the labels `result` and `resumed`.
+  public enum Handshake: Equatable, Sendable {
+    case succeeded(resumed: Bool)
+    case timeout
+    case failed(TLSFailure)
+
+    public static let allCases: [Handshake] =
+      [.succeeded(resumed: false), .succeeded(resumed: true), .timeout] + TLSFailure.allCases.map(Handshake.failed)
+
+    /// The offset of its cell from `handshakeOffset`.
+    public var offset: Int {
+      switch self {
+      case .succeeded(let resumed): resumed ? 1 : 0
+      case .timeout: 2
+      case .failed(let failure): 3 + Int(failure.rawValue)
+      }
+    }
+
+    public var label: String {
+      switch self {
+      case .succeeded: "ok"
+      case .timeout: "timeout"
+      case .failed(let failure): "\(failure.label)"
+      }
+    }
+  }
+
   // Offsets within a series.
   public static let closedOffset = SeriesCell.allCases.count
   public static let connectFailureOffset = closedOffset + CloseReason.allCases.count
-  public static let connectDurationOffset = connectFailureOffset + ConnectFailure.allCases.count
+  public static let handshakeOffset = connectFailureOffset + ConnectFailure.allCases.count
+  public static let denialOffset = handshakeOffset + Handshake.allCases.count
+  public static let handshakeDurationOffset = denialOffset + AuthorizationPolicy.Denial.allCases.count
+  public static let connectDurationOffset = handshakeDurationOffset + HistogramLayout.latency.cellCount
   public static let durationOffset = connectDurationOffset + HistogramLayout.latency.cellCount
   static let seriesCells = durationOffset + HistogramLayout.lifetime.cellCount
 

@@ -1,0 +1,208 @@
+// TLS handshakes: inbound before anything is connected to the app, outbound after the upstream is connected. A handshake
+// is the dearest thing that a stranger can ask for, so that three bounds hold: its time, how many are in progress, and
+// how many steps one turn of the loop spends on them, which keeps established connections served through a flood.
+
+import IOUring
+
+extension Worker where K: ~Copyable {
+  /// A step costs up to about 0.4 ms (a signature, a key exchange, two or three verifications): a turn spends 2 ms.
+  static var handshakeStepsPerTurn: Int { 4 }
+  /// Each holds about 40 KiB in libssl until it is over.
+  private static var handshakesMax: Int { 1_024 }
+
+  // MARK: Beginning
+
+  /// A strict listener's connection: the peer proves its identity first.
+  mutating func beginInboundHandshake(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+    guard beginHandshake(slot, connection) else { return }
+    submitReceive(slot, connection, .toUpstream)
+  }
+
+  /// The upstream is connected and a mesh rule asks for TLS: our hello goes first.
+  mutating func beginOutboundHandshake(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, rules: MeshRules, rule: Int
+  ) {
+    guard beginHandshake(slot, connection) else { return }
+    let destination = connection.pointee.upstreamAddress.socketAddress
+    let key = destination.map {
+      TicketKey(destination: $0, rule: UInt32(connection.pointee.listener) << 16 | UInt32(truncatingIfNeeded: rule))
+    }
+    guard makeSession(connection, .upstream, ticketKey: key, meshRule: (rules, rule)) else {
+      handshakeFailed(slot, connection, .internalError)
+      return
+    }
+    advanceHandshake(slot, connection)
+  }
+
+  /// A permissive listener's connection that turned out to be ours; its hello waits.
+  mutating func beginDetectedHandshake(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+    if beginHandshake(slot, connection) { advanceHandshake(slot, connection) }
+  }
+
+  private mutating func beginHandshake(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) -> Bool {
+    guard handshakesInProgress < Self.handshakesMax else {
+      close(slot, connection, .handshakeLimit)
+      return false
+    }
+    handshakesInProgress += 1
+    connection.pointee.phase = .handshaking
+    timers.set(slot, deadline: kernel.now &+ settings.handshakeTimeout, in: connections)
+    return true
+  }
+
+  /// False without an identity, which the configuration rules out, and when memory is short.
+  private mutating func makeSession(
+    _ connection: UnsafeMutablePointer<Connection>, _ side: Side, ticketKey: TicketKey? = nil,
+    meshRule: (rules: MeshRules, index: Int)? = nil
+  ) -> Bool {
+    guard let identity,
+      let session = TLSSession(
+        identity, role: side == .downstream ? .server : .client, engine: tlsEngine, ticketKey: ticketKey)
+    else { return false }
+    let tls = UnsafeMutablePointer<TLSConnection>.allocate(capacity: 1)
+    tls.initialize(to: TLSConnection(session: session, side: side, meshRule: meshRule, now: kernel.now))
+    connection.pointee.tls = tls
+    return true
+  }
+
+  // MARK: Going on
+
+  /// Bytes came before the relay began.
+  mutating func handshakeReceived(
+    _ piece: Piece, _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction
+  ) {
+    if connection.pointee.isUndecided {
+      detectionReceived(piece, slot, connection, direction)
+      return
+    }
+    connection.half(direction).pointee.waiting = piece
+    if let tls = connection.pointee.tls, tls.pointee.side != direction.source {
+      // The app spoke while the peer is still proving who it is.
+      moveToChunk(&connection.half(direction).pointee.waiting)
+    } else if handshakeStepsLeft > 0 {
+      advanceHandshake(slot, connection)
+    } else {
+      moveToChunk(&connection.half(direction).pointee.waiting)
+      handshakeQueue.append(slot, direction, in: connections)
+    }
+  }
+
+  mutating func advanceQueuedHandshakes() {
+    while handshakeStepsLeft > 0, let (slot, _) = handshakeQueue.popFirst(in: connections) {
+      let connection = connections[slot]
+      if connection.pointee.phase == .closing {
+        finishClosing(slot, connection)
+      } else {
+        advanceHandshake(slot, connection)
+      }
+    }
+  }
+
+  /// Something was sent before the relay began: the handshake may wait for the room.
+  mutating func handshakeSent(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+    guard connection.pointee.phase == .handshaking, let tls = connection.pointee.tls,
+      !connection.half(.from(tls.pointee.side)).pointee.waiting.isEmpty
+    else { return }
+    advanceHandshake(slot, connection)
+  }
+
+  /// One step: reads what waits, sends what libssl has to say to it.
+  private mutating func advanceHandshake(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+    if connection.pointee.tls == nil, !makeSession(connection, .downstream) {
+      handshakeFailed(slot, connection, .internalError)
+      return
+    }
+    guard let tls = connection.pointee.tls else { return }
+    let receiving = Direction.from(tls.pointee.side)
+    let sending = Direction.from(tls.pointee.side.other)
+    // While a flight is on its way the input waits; `handshakeSent` comes back here.
+    guard connection.half(sending).pointee.sending.isEmpty else { return }
+    guard let chunk = chunks.take() else {
+      handshakeFailed(slot, connection, .outOfMemory)
+      return
+    }
+    handshakeStepsLeft -= 1
+    tlsEngine.now = kernel.wallClockSeconds()
+    let input = connection.half(receiving).pointee.waiting
+    connection.half(receiving).pointee.waiting = .none
+    var ciphertext = InputWindow(input.rest)
+    var records = OutputWindow(UnsafeMutableRawBufferPointer(start: chunk, count: chunks.chunkSize))
+    let outcome = tls.pointee.session.handshake(input: &ciphertext, output: &records)
+
+    let output = Piece(base: chunk, count: UInt32(truncatingIfNeeded: records.count), home: .chunk)
+    if records.count > 0 { send(output, slot, connection, sending) } else { release(output) }
+
+    switch outcome {
+    case .needsInput:
+      release(input)
+      submitReceive(slot, connection, receiving)
+    case .needsOutput:
+      connection.half(receiving).pointee.waiting = input.advanced(toRest: ciphertext.count)
+    case .complete:
+      if ciphertext.isEmpty {
+        release(input)
+      } else {
+        connection.half(receiving).pointee.waiting = input.advanced(toRest: ciphertext.count)
+        // It is read once the other side is there, which may take a while.
+        moveToChunk(&connection.half(receiving).pointee.waiting)
+      }
+      handshakeCompleted(slot, connection, tls)
+    case .failed(let failure):
+      release(input)
+      handshakeFailed(slot, connection, failure)
+    }
+  }
+
+  // MARK: Ending
+
+  private mutating func handshakeCompleted(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ tls: UnsafeMutablePointer<TLSConnection>
+  ) {
+    handshakesInProgress -= 1
+    countHandshake(connection, .succeeded(resumed: tls.pointee.session.isResumed))
+    latencyLayout.record(
+      nanoseconds: kernel.now &- tls.pointee.handshakeStartedAt, in: metrics,
+      at: connection.pointee.series + WorkerMetrics.handshakeDurationOffset)
+    connection.pointee.phase = .connecting
+    guard let (rules, index) = tls.pointee.meshRule else {
+      inboundPeerProved(slot, connection)
+      return
+    }
+    guard let peer = tls.pointee.session.peer, rules.expects(peer.uri, rule: index) else {
+      close(slot, connection, .upstreamIdentityUnexpected)
+      return
+    }
+    startRelay(slot, connection)
+  }
+
+  private mutating func inboundPeerProved(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+    guard connection.pointee.upstream.isOpen else {
+      connectUpstream(slot, connection)
+      return
+    }
+    // A permissive listener has connected, or is about to be.
+    guard authorize(slot, connection) else { return }
+    if connection.pointee.connectedAt != 0 {
+      startRelay(slot, connection)
+    } else {
+      setConnectTimer(slot, connection)
+    }
+  }
+
+  private mutating func handshakeFailed(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ failure: TLSFailure
+  ) {
+    connection.pointee.tlsFailure = failure
+    countHandshake(connection, .failed(failure))
+    close(slot, connection, .tlsHandshakeFailed)
+  }
+
+  mutating func handshakeTimedOut(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+    countHandshake(connection, .timeout)
+    close(slot, connection, .handshakeTimeout)
+  }
+
+  private func countHandshake(_ connection: UnsafeMutablePointer<Connection>, _ result: WorkerMetrics.Handshake) {
+    metrics.add(connection.pointee.series + WorkerMetrics.handshakeOffset + result.offset)
+  }
+}
