@@ -33,12 +33,17 @@ extension Configuration {
     let isWord = text.utf8.first.map { $0 != UInt8(ascii: "-") && $0 != UInt8(ascii: ":") } ?? false
     let isNothing = YAMLNode(content: .scalar(text, isPlain: true), location: .configuration).isNull
     if isPlain, isWord, !isNothing, text.utf8.last != UInt8(ascii: ":") { return text }
-    return "\"" + text.unicodeScalars.map { $0.escaped(asASCII: true) }.joined() + "\""
+    return doubleQuoted(text)
   }
 
-  /// A list in brackets.
+  /// A list in brackets. Inside of them not every YAML reader takes a plain text with a colon.
   fileprivate static func yaml(_ values: [some CustomStringConvertible]) -> String {
-    "[" + values.map { yaml($0.description) }.joined(separator: ", ") + "]"
+    let texts = values.map(\.description).map { $0.contains(":") ? doubleQuoted($0) : yaml($0) }
+    return "[" + texts.joined(separator: ", ") + "]"
+  }
+
+  private static func doubleQuoted(_ text: String) -> String {
+    "\"" + text.unicodeScalars.map { $0.escaped(asASCII: true) }.joined() + "\""
   }
 }
 

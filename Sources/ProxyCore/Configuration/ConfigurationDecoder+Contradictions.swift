@@ -12,7 +12,8 @@ extension ConfigurationDecoder {
       if listener.direction == .inbound { checkInbound(listener) }
       if listener.direction == .outbound { checkOutbound(listener) }
     }
-    warn()
+    // They are about the whole, and while parts of it are missing they would be wrong.
+    if !diagnostics.hasErrors { warn() }
   }
 
   private mutating func checkSpans() {

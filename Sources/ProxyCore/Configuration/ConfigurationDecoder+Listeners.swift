@@ -24,16 +24,14 @@ extension ConfigurationDecoder {
   private mutating func readListener(_ node: YAMLNode, path: String) {
     let keys = ["name", "direction", "bind", "target", "tls", "allow", "mesh"]
     guard let section = section(node, path: path, keys: keys) else { return }
+    require(["name", "direction", "bind", "target"], in: section)
     var listener = ListenerDraft(path: path, location: node.location)
     listener.locations = section.entries.mapValues(\.value.location)
-    listener.name = required("name", in: section, .listenerName)
-    listener.direction = required("direction", in: section, .choice())
-    listener.bind = required("bind", in: section, .bind)
-    listener.target = required("target", in: section, .target)
-    if let entry = section.entries["tls"] {
-      let syntax: ValueSyntax<Configuration.Listener.TLS> = .choice()
-      listener.tls = read(entry.value, path: section.path(of: "tls"), syntax.parse)
-    }
+    listener.name = value("name", in: section, .listenerName)
+    listener.direction = value("direction", in: section, .choice())
+    listener.bind = value("bind", in: section, .bind)
+    listener.target = value("target", in: section, .target)
+    listener.tls = value("tls", in: section, .choice())
     if let entry = section.entries["allow"] {
       listener.allow = rules(entry.value, path: section.path(of: "allow")) { decoder, node, path in
         decoder.allowRule(node, path: path)
@@ -47,14 +45,9 @@ extension ConfigurationDecoder {
     draft.listeners.append(listener)
   }
 
-  private mutating func required<Value>(
-    _ key: String, in section: Section, _ syntax: ValueSyntax<Value>
-  ) -> Value? {
-    if let entry = section.entries[key] { return read(entry.value, path: section.path(of: key), syntax.parse) }
-    diagnostics.error(
-      at: section.location,
-      "\(section.path): the key \"\(key)\" is missing; expected name, direction, bind and target in every listener")
-    return nil
+  private mutating func value<Value>(_ key: String, in section: Section, _ syntax: ValueSyntax<Value>) -> Value? {
+    guard let entry = section.entries[key] else { return nil }
+    return read(entry.value, path: section.path(of: key), syntax.parse)
   }
 
   private mutating func rules<Rule>(
@@ -97,10 +90,9 @@ extension ConfigurationDecoder {
     draft.rule.destinations = conditions("destinations", in: section, of: "blocks such as 10.0.0.0/8", .cidr)
     draft.rule.ports = conditions("ports", in: section, of: "ports", .port)
     draft.rule.principals = conditions("principals", in: section, of: "SPIFFE IDs", PrincipalPattern.syntax)
-    if let entry = section.entries["tls"] {
-      let syntax: ValueSyntax<Configuration.MeshRule.TLS> = .choice()
+    if section.entries["tls"] != nil {
       // Without knowing this there is nothing to check the rest of the rule against.
-      guard let tls = read(entry.value, path: section.path(of: "tls"), syntax.parse) else { return nil }
+      guard let tls: Configuration.MeshRule.TLS = value("tls", in: section, .choice()) else { return nil }
       draft.rule.tls = tls
     }
     return draft

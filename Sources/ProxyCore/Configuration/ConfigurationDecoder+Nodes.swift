@@ -8,7 +8,8 @@ struct Section {
   let location: SourceLocation
   /// The known keys that are there.
   let entries: [String: YAMLNode.Entry]
-  var hasUnknownKeys = false
+  /// The known keys that unknown ones are probably misspellings of.
+  var keysMeant: Set<String> = []
 
   /// The key path of one of its keys.
   func path(of key: String) -> String { path.isEmpty ? key : "\(path).\(key)" }
@@ -29,19 +30,31 @@ extension ConfigurationDecoder {
       return nil
     case .mapping(let entries):
       var known: [String: YAMLNode.Entry] = [:]
+      var keysMeant: Set<String> = []
       for entry in entries {
         if keys.contains(entry.key) {
           known[entry.key] = entry
         } else {
-          let meant = keyMeant(by: entry.key, path: path, among: keys)
+          let meant = diagnostics.isFull ? nil : keyMeant(by: entry.key, path: path, among: keys)
+          if let meant { keysMeant.insert(meant) }
           let problem = ValueProblem(
             "unknown key \(quoted(entry.key))", expected: listed(keys), suggestion: meant)
           diagnostics.error(at: entry.keyLocation, problem.message(key: path))
         }
       }
-      return Section(
-        path: path, location: node.location, entries: known, hasUnknownKeys: known.count < entries.count)
+      return Section(path: path, location: node.location, entries: known, keysMeant: keysMeant)
     }
+  }
+
+  /// Complains about keys that a mapping can't do without, unless a misspelling of them has been reported already.
+  mutating func require(_ keys: [String], in section: Section) {
+    let missing = keys.filter { section.entries[$0] == nil && !section.keysMeant.contains($0) }
+    guard !missing.isEmpty else { return }
+    let what =
+      missing.count == 1
+      ? "the key \(missing[0]) is missing" : "the keys \(listed(missing, conjunction: "and")) are missing"
+    diagnostics.error(
+      at: section.location, "\(section.path): \(what); expected \(listed(keys, conjunction: "and"))")
   }
 
   /// Reads a list, which may be empty only where the caller says so. `expected` says what belongs into it.
@@ -54,9 +67,9 @@ extension ConfigurationDecoder {
     case .invalid:
       return nil
     case .scalar(let text, _):
-      diagnostics.error(
-        at: node.location,
-        "\(path): \(node.kind) is not a list; expected a list of \(expected); did you mean [\(bounded(text))]?")
+      let problem = ValueProblem(
+        "\(node.kind) is not a list", expected: "a list of \(expected)", suggestion: "[\(text)]")
+      diagnostics.error(at: node.location, problem.message(key: path))
       return nil
     case .mapping:
       diagnostics.error(
@@ -123,11 +136,6 @@ extension ConfigurationDecoder {
 
   private func lastKey(of path: String) -> Substring {
     path.split(separator: ".").last ?? ""
-  }
-
-  /// A text short enough to be offered back.
-  private func bounded(_ text: String) -> String {
-    text.unicodeScalars.count <= 60 && text.unicodeScalars.allSatisfy { $0.value >= 0x20 } ? text : "…"
   }
 
   /// What an unknown key may have been meant to be: a similar one, one that is called otherwise elsewhere, or one that

@@ -9,10 +9,9 @@ extension ConfigurationDecoder {
       if listener.direction == .outbound { warnAboutMesh(of: listener) }
     }
     let isTLSUsed = draft.listeners.contains { listener in
-      // One that can't be read may well be using it.
       tls(of: listener) != .off || listener.mesh?.contains { $0.rule.tls == .strict } ?? false
     }
-    if let location = draft.identityLocation, !isTLSUsed, !draft.listeners.isEmpty {
+    if let location = draft.identityLocation, !isTLSUsed {
       diagnostics.warning(
         at: location, "identity: no listener and no mesh rule uses TLS, so nothing is protected by it")
     }
@@ -25,7 +24,7 @@ extension ConfigurationDecoder {
 
   private mutating func warnAboutAllow(of listener: ListenerDraft) {
     guard let rules = listener.allow else { return }
-    if rules.isEmpty, !diagnostics.hasErrors {
+    if rules.isEmpty {
       diagnostics.warning(
         at: listener.location(of: "allow"), "\(listener.path).allow: the list is empty, so every peer is denied")
     }

@@ -35,7 +35,7 @@ struct ConfigurationDecoder {
       }
       if let section = self.section(entry.value, path: name, keys: Configuration.keys(inSection: name)) {
         readScalars(of: section)
-        if name == "identity" { checkCompleteness(ofIdentity: section) }
+        if name == "identity" { require(["certificate", "privateKey", "trustBundle"], in: section) }
       }
     }
     if let entry = section.entries["listeners"] { readListeners(entry.value) }
@@ -79,24 +79,17 @@ struct ConfigurationDecoder {
     }
   }
 
-  /// A proxy without a listener does nothing, and says so rather than idle. Where a key is mistyped it may be this one.
+  /// A proxy without a listener does nothing, and says so rather than idle.
   private mutating func checkPresenceOfListeners(_ root: Section) {
     let entry = root.entries["listeners"]
-    guard !root.hasUnknownKeys, entry == nil || entry?.value.isNull == true || entry?.value.content == .sequence([])
+    guard !root.keysMeant.contains("listeners"),
+      entry == nil || entry?.value.isNull == true || entry?.value.content == .sequence([])
     else {
       return
     }
     diagnostics.error(
       at: entry?.keyLocation ?? source,
       "nothing to listen on; expected listeners in the file, or --forward 127.0.0.1:9000=127.0.0.1:8080")
-  }
-
-  private mutating func checkCompleteness(ofIdentity section: Section) {
-    for key in ["certificate", "privateKey", "trustBundle"] where section.entries[key] == nil {
-      diagnostics.error(
-        at: section.location,
-        "identity: the key \"\(key)\" is missing; expected certificate, privateKey and trustBundle together")
-    }
   }
 }
 

@@ -88,6 +88,9 @@ struct DiagnosticCollector {
   private var omitted = 0
   private(set) var hasErrors = false
 
+  /// Whether further diagnostics are only counted. Who would work for a good message may then leave it.
+  var isFull: Bool { diagnostics.count >= Self.countMax }
+
   mutating func error(at location: SourceLocation, _ message: String) {
     hasErrors = true
     add(Diagnostic(.error, at: location, message))
@@ -98,10 +101,10 @@ struct DiagnosticCollector {
   }
 
   private mutating func add(_ diagnostic: Diagnostic) {
-    if diagnostics.count < Self.countMax {
-      diagnostics.append(diagnostic)
-    } else {
+    if isFull {
       omitted += 1
+    } else {
+      diagnostics.append(diagnostic)
     }
   }
 
@@ -142,7 +145,7 @@ struct ValueProblem: Error, Equatable {
   func message(key: String) -> String {
     var message = key.isEmpty ? problem : "\(key): \(problem)"
     if let expected { message += "; expected \(expected)" }
-    if let suggestion { message += "; did you mean \(suggestion)?" }
+    if let suggestion, isPresentable(suggestion) { message += "; did you mean \(suggestion)?" }
     return message
   }
 }
@@ -150,16 +153,21 @@ struct ValueProblem: Error, Equatable {
 /// The text in double quotes, fit for one line of a terminal: control characters are escaped, since a file may hold
 /// escape sequences, and a long text is cut.
 func quoted(_ text: some StringProtocol) -> String {
+  "\"\(shortened(text))\""
+}
+
+/// The same without the quotes.
+func shortened(_ text: some StringProtocol) -> String {
   let lengthMax = 60
-  var result = "\""
-  for (index, scalar) in text.unicodeScalars.enumerated() {
-    if index == lengthMax {
-      result += "…"
-      break
-    }
-    result += scalar.escaped(asASCII: false)
-  }
-  return result + "\""
+  let scalars = text.unicodeScalars
+  let shown = scalars.prefix(lengthMax).map { $0.escaped(asASCII: false) }.joined()
+  return scalars.dropFirst(lengthMax).isEmpty ? shown : shown + "…"
+}
+
+/// Whether a text can be offered back as it is: short, and nothing in it that would act on a terminal.
+func isPresentable(_ text: String) -> Bool {
+  text.utf8.count <= 100
+    && text.unicodeScalars.allSatisfy { $0 == "\"" || $0 == "\\" || $0.escaped(asASCII: false) == String($0) }
 }
 
 /// `a`, `a or b`, `a, b or c`.

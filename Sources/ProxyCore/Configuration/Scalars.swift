@@ -100,7 +100,7 @@ extension Configuration {
     Scalar(
       "limits.connections", \.configuration.limits.connections, .count(1...Limits.connectionsMax),
       "How many connections may be open at once"),
-    Scalar("admin.bind", \.configuration.admin.bind, .bind, "Where the control endpoint listens"),
+    Scalar("admin.bind", \.configuration.admin.bind, .localBind, "Where the control endpoint listens"),
     Scalar(
       "admin.allowRemote", \.configuration.admin.allowRemote, .boolean,
       "Whether admin.bind may be reached from other hosts"),

@@ -31,6 +31,11 @@ struct SourceText {
     return String(decoding: lines[number - 1].prefix(200), as: UTF8.self)
   }
 
+  /// Whether a line begins as those do that git leaves around a conflict.
+  var holdsMergeConflict: Bool {
+    bytes.split(separator: UInt8(ascii: "\n")).contains { $0.starts(with: "<<<<<<< ".utf8) }
+  }
+
   private static func check(_ bytes: [UInt8], path: String) throws(Diagnostic) {
     var parser = UTF8.ForwardParser()
     var iterator = bytes.makeIterator()

@@ -3,8 +3,8 @@
 
 /// The candidate nearest to `word`, or nil when none is near enough to be helpful.
 ///
-/// Case, hyphens and underscores are ignored first (`half_close` is `halfClose`); after that, a third of the longer
-/// word may be wrong. Words of more than 64 bytes have no suggestion, which bounds the work.
+/// Case, hyphens and underscores are ignored first (`half_close` is `halfClose`); after that, either the word is the
+/// beginning of the other one, or a third of the longer one may be wrong. Words of more than 64 bytes have no suggestion, which bounds the work.
 func suggestion(for word: String, among candidates: [String]) -> String? {
   let bytesMax = 64
   guard !word.isEmpty, word.utf8.count <= bytesMax else { return nil }
@@ -12,7 +12,9 @@ func suggestion(for word: String, among candidates: [String]) -> String? {
   var best: (candidate: String, distance: Int)?
   for candidate in candidates {
     let other = plainLetters(candidate)
-    let distance = editDistance(plain, other)
+    // The beginning of a word is the word: `warn` is `warning`.
+    let isBeginning = plain.count >= 3 && other.starts(with: plain)
+    let distance = isBeginning ? 1 : editDistance(plain, other)
     if distance <= max(plain.count, other.count) / 3, distance < best?.distance ?? .max {
       best = (candidate, distance)
     }

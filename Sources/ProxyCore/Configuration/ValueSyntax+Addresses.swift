@@ -1,19 +1,26 @@
 /// How addresses, targets and blocks are written, with an answer for each of the ways in which they are got wrong.
 
 extension ValueSyntax<SocketAddress> {
-  /// What a socket can be bound to: an address, not a name, and a port.
-  static let bind = ValueSyntax(valueName: "address:port") { scalar throws(ValueProblem) in
-    let expected = "an address and a port such as 127.0.0.1:15006 or \"[::1]:15006\""
-    switch try Endpoint.parse(scalar.text, expected: expected, wildcard: "0.0.0.0") {
-    case .address(let address):
-      return address
-    case .name(let name):
-      throw ValueProblem(
-        "\(quoted(name.host)) is a name", expected: expected,
-        suggestion: name.host == "localhost" ? "127.0.0.1:\(name.port)" : nil)
+  /// What a socket can be bound to, an address and a port, where other hosts may well connect to it.
+  static let bind = bind(wildcard: "0.0.0.0")
+
+  /// The same, where only the pod itself should connect to it: a wildcard is never suggested.
+  static let localBind = bind(wildcard: nil)
+
+  private static func bind(wildcard: String?) -> ValueSyntax {
+    ValueSyntax(valueName: "address:port") { scalar throws(ValueProblem) in
+      let expected = "an address and a port such as 127.0.0.1:15006 or \"[::1]:15006\""
+      switch try Endpoint.parse(scalar.text, expected: expected, wildcard: wildcard) {
+      case .address(let address):
+        return address
+      case .name(let name):
+        throw ValueProblem(
+          "\(quoted(name.host)) is a name", expected: expected,
+          suggestion: name.host == "localhost" ? "127.0.0.1:\(name.port)" : nil)
+      }
+    } format: {
+      $0.description
     }
-  } format: {
-    $0.description
   }
 }
 
@@ -37,7 +44,7 @@ extension ValueSyntax<Target> {
       let loopback = address.ip.family == .ipv4 ? IPAddress(v4: 0x7f00_0001) : IPAddress(v6: 1)
       throw ValueProblem(
         "\(address.ip) is an address to bind, not one to connect to", expected: expected,
-        suggestion: "\(SocketAddress(ip: loopback, port: address.port))")
+        suggestion: SocketAddress(ip: loopback, port: address.port).yaml)
     }
   } format: {
     $0.description
@@ -112,7 +119,7 @@ enum Endpoint {
         let ip = IPAddress(text[..<colon]) ?? IPAddress(text[..<colon] + ":")
       {
         throw problem(
-          "\(quoted(text)) has an IPv6 address without brackets", "\"\(SocketAddress(ip: ip, port: port))\"")
+          "\(quoted(text)) has an IPv6 address without brackets", SocketAddress(ip: ip, port: port).yaml)
       }
       if let port = UInt16(text) { throw problem("\(quoted(text)) has no address", portOnly(port, wildcard)) }
       throw problem("\(quoted(text)) has no port", nil)
@@ -122,7 +129,7 @@ enum Endpoint {
       throw problem("\(quoted(text)) has no port", nil)
     }
     guard let port = UInt16(digits), port > 0 else {
-      throw ValueProblem("port \(digits.prefix(20)) is out of range", expected: "1 to 65535")
+      throw ValueProblem("port \(shortened(digits)) is out of range", expected: "1 to 65535")
     }
     if host.isEmpty { throw problem("\(quoted(text)) has no address", portOnly(port, wildcard)) }
     if host == "*" { throw problem("\(quoted(text)) has no address", wildcard.map { "\($0):\(port)" }) }
@@ -130,7 +137,7 @@ enum Endpoint {
     if let ip = IPAddress(host) { return .address(SocketAddress(ip: ip, port: port)) }
     guard HostPort.isHostName(host) else {
       let isNumeric = host.utf8.allSatisfy { $0.isDigit || $0 == UInt8(ascii: ".") }
-      throw problem("\(quoted(host)) is neither an address nor a name" + (isNumeric ? ": a number is wrong" : ""), nil)
+      throw problem("\(quoted(host)) is \(isNumeric ? "not an IPv4 address" : "neither an address nor a name")", nil)
     }
     return .name(HostPort(host: host.lowercased(), port: port))
   }
@@ -152,4 +159,9 @@ enum Endpoint {
   private static func portOnly(_ port: UInt16, _ wildcard: String?) -> String {
     listed((wildcard.map { ["\($0):\(port)"] } ?? []) + ["127.0.0.1:\(port)"])
   }
+}
+
+extension SocketAddress {
+  /// The address as it has to stand in a file: the brackets of IPv6 would begin a list.
+  fileprivate var yaml: String { ip.family == .ipv4 ? description : "\"\(self)\"" }
 }

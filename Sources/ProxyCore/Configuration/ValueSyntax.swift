@@ -46,7 +46,7 @@ extension ValueSyntax<Int> {
         )
       }
       guard let number = Int(scalar.text), range.contains(number) else {
-        throw ValueProblem("\(scalar.text) is out of range", expected: expected)
+        throw ValueProblem("\(shortened(scalar.text)) is out of range", expected: expected)
       }
       return number
     } format: {
@@ -105,7 +105,7 @@ extension ValueSyntax<Duration> {
       let duration = try Duration.parse(scalar.text)
       guard range.contains(duration) else {
         let bounds = "\(range.lowerBound.configurationText) to \(range.upperBound.configurationText)"
-        throw ValueProblem("\(scalar.text) is out of range", expected: bounds)
+        throw ValueProblem("\(shortened(scalar.text)) is out of range", expected: bounds)
       }
       return duration
     } format: {

@@ -206,7 +206,10 @@ extension YAMLParser {
   private func hint(_ problem: String, line: String, column: Int) -> String? {
     let scalars = Array(line.unicodeScalars)
     let character = column < scalars.count ? scalars[column] : nil
-    if line.contains("[:") {
+    if text.holdsMergeConflict {
+      return "the file holds an unresolved merge conflict (<<<<<<<)"
+    }
+    if line.contains("[:") || line.contains("]:") {
       return "an IPv6 address needs quotes, since [ begins a list; expected for example \"[::1]:8080\""
     }
     if character == "\t" {
@@ -219,7 +222,8 @@ extension YAMLParser {
       return "a value can't begin with \(quoted(String(character))); put the text in quotes"
     }
     if problem.contains("mapping values are not allowed") {
-      return "a second \": \" in one value; check the indentation, and put a text with a colon in quotes"
+      return "\": \" stands inside a value; check the indentation, the space after each colon of this line and the one "
+        + "before, and put a text with a colon in quotes"
     }
     if problem.contains("expected key") || problem.contains("expected '-' indicator") {
       return "this line is indented differently from the lines that it belongs to"
