@@ -19,12 +19,9 @@ extension Worker where K: ~Copyable {
     _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction
   ) {
     if connection.pointee.isUndecided {
-      decideClear(slot, connection)
-      guard connection.pointee.phase.isLive else { return }
-    }
-    if connection.pointee.phase == .connecting, connection.pointee.tls == nil {
-      // A client of a permissive listener that half-closed before the app was there.
       noteSourceEnded(connection, direction)
+      // The relay passes on what came before the end, and the end, when it starts.
+      decideClear(slot, connection)
       return
     }
     guard connection.pointee.phase == .relaying else {
