@@ -16,17 +16,18 @@ let package = Package(
   targets: [
     // System libraries, each behind a small C shim for what Swift can't import.
     .systemLibrary(name: "CIOUring", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+    .systemLibrary(name: "CLinux"),
     .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
     .target(name: "IOUring", dependencies: ["CIOUring"]),
     .target(name: "Metrics"),
-    .target(name: "ProxyCore", dependencies: ["COpenSSL", "CYAML", "IOUring", "Metrics"]),
+    .target(name: "ProxyCore", dependencies: ["CLinux", "COpenSSL", "CYAML", "IOUring", "Metrics"]),
     .executableTarget(
       name: "sidecar-proxy",
       dependencies: [
-        "CZlib", "Metrics", "ProxyCore",
+        "CLinux", "CZlib", "Metrics", "ProxyCore",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -36,6 +37,14 @@ let package = Package(
     .testTarget(name: "MetricsTests", dependencies: ["Metrics"]),
     .testTarget(name: "ConfigurationTests", dependencies: ["ProxyCore"]),
     .testTarget(name: "TLSTests", dependencies: ["COpenSSL", "ProxyCore"]),
+    .testTarget(
+      name: "LifecycleTests",
+      dependencies: [
+        "Metrics", "ProxyCore", "sidecar-proxy",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOEmbedded", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+      ]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,184 @@
+// The access log's thread: takes the workers' records, formats them, writes them. It blocks as long as its sink does,
+// and nobody waits for it: the workers' queues fill up and count what they drop.
+
+import Glibc
+import IOUring
+import Synchronization
+
+/// Writes the access log to one file, pipe or terminal.
+final class AccessLogWriter: Sendable {
+  /// One queue per worker.
+  let queues: [AccessRecordQueue]
+
+  /// Records whose write failed; those that found a queue full are counted by the queues.
+  private let unwritten = Atomic<UInt64>(0)
+  private let settings: Mutex<Configuration.AccessLog>
+  private let wantsReopen = Atomic<Bool>(false)
+  private let isStopping = Atomic<Bool>(false)
+  private let wake: Descriptor
+  private let directory: ListenerDirectory
+  private let log: Log
+  private let thread = Mutex<PosixThread?>(nil)
+  /// Readable once the thread has ended.
+  private let ended: Descriptor
+
+  /// Lines are collected up to this size and then written at once.
+  private static let batchBytes = 32_768
+  /// How long the end of the process waits for a sink that has stalled.
+  private static let finishTimeoutMilliseconds: Int32 = 1_000
+  /// Write errors are logged once in this while: a full disk would otherwise fill the other log too.
+  private static let complaintNanoseconds: UInt64 = 60_000_000_000
+
+  /// Opens the log and starts its thread.
+  init(
+    _ settings: Configuration.AccessLog, workers: Int, directory: ListenerDirectory, log: Log
+  ) throws(StartError) {
+    do throws(KernelError) {
+      wake = try EventDescriptor.make()
+      ended = try EventDescriptor.make()
+    } catch {
+      throw StartError("no descriptor is left for the access log; raise the limit on open files (ulimit -n)")
+    }
+    let wake = wake
+    queues = (0..<workers).map { _ in AccessRecordQueue(wakeDescriptor: wake) }
+    self.settings = Mutex(settings)
+    self.directory = directory
+    self.log = log
+    let file = try AccessLogWriter.open(settings.path)
+    thread.withLock { $0 = .start(name: "access-log") { self.run(file: file) } }
+  }
+
+  deinit {
+    close(wake.rawValue)
+    close(ended.rawValue)
+  }
+
+  /// Records that never reached the log.
+  var droppedCount: UInt64 {
+    queues.reduce(unwritten.load(ordering: .relaxed)) { $0 + $1.droppedCount }
+  }
+
+  /// Opens the path anew, after logrotate(8) has renamed the file or the settings have changed.
+  func reopen(_ newSettings: Configuration.AccessLog) {
+    settings.withLock { $0 = newSettings }
+    wantsReopen.store(true, ordering: .releasing)
+    EventDescriptor.notify(wake)
+  }
+
+  /// Writes what has arrived and ends the thread. Called after the workers have ended.
+  func finish() {
+    isStopping.store(true, ordering: .releasing)
+    EventDescriptor.notify(wake)
+    var poll = pollfd(fd: ended.rawValue, events: Int16(POLLIN), revents: 0)
+    // A stalled sink keeps its thread; the process ends without it.
+    guard Glibc.poll(&poll, 1, Self.finishTimeoutMilliseconds) > 0 else { return }
+    thread.withLock { $0?.join() }
+  }
+
+  // MARK: The thread
+
+  private func run(file initialFile: Int32) {
+    var file = initialFile
+    var formatter = AccessLogFormatter(format: settings.withLock { $0.format })
+    var complainedAt: UInt64?
+    while true {
+      if wantsReopen.exchange(false, ordering: .acquiring) { reopenFile(&file, &formatter) }
+      // Read before the queues: what arrived before `finish` is written.
+      let stops = isStopping.load(ordering: .acquiring)
+      let records = format(into: &formatter)
+      if records > 0 {
+        if let failure = write(formatter.bytes, to: file) {
+          unwritten.wrappingAdd(UInt64(records), ordering: .relaxed)
+          complain(failure, &complainedAt)
+        }
+        formatter.reset()
+        continue
+      }
+      if stops { break }
+      sleep()
+    }
+    close(file)
+    EventDescriptor.notify(ended)
+  }
+
+  /// Pops up to a batch of records from all queues in turn.
+  private func format(into formatter: inout AccessLogFormatter) -> Int {
+    var records = 0
+    formatter.readClocks()
+    for queue in queues {
+      // A busy worker's queue must not keep the others' waiting: one queue's length at most per round.
+      for _ in 0..<AccessRecordQueue.capacity where formatter.bytes.count < Self.batchBytes {
+        guard let record = queue.pop() else { break }
+        formatter.append(record, listener: directory[record.listener])
+        record.principal?.free()
+        records += 1
+      }
+    }
+    return records
+  }
+
+  private func sleep() {
+    guard queues.allSatisfy({ $0.prepareToSleep() }) else { return }
+    var poll = pollfd(fd: wake.rawValue, events: Int16(POLLIN), revents: 0)
+    _ = Glibc.poll(&poll, 1, -1)
+    EventDescriptor.acknowledge(wake)
+  }
+
+  private func reopenFile(_ file: inout Int32, _ formatter: inout AccessLogFormatter) {
+    let settings = settings.withLock { $0 }
+    formatter.format = settings.format
+    do throws(StartError) {
+      let newFile = try AccessLogWriter.open(settings.path)
+      close(file)
+      file = newFile
+    } catch {
+      log.warning("\(error); the access log goes on in the old file")
+    }
+  }
+
+  /// - Returns: the errno of a failed write; what was written before it stays written.
+  private func write(_ bytes: [UInt8], to file: Int32) -> Int32? {
+    bytes.withUnsafeBytes { bytes in
+      var rest = bytes[...]
+      while !rest.isEmpty {
+        let count = Glibc.write(file, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+        if count >= 0 {
+          rest = rest.dropFirst(count)
+        } else if errno == EAGAIN {
+          var poll = pollfd(fd: file, events: Int16(POLLOUT), revents: 0)
+          _ = Glibc.poll(&poll, 1, -1)
+        } else if errno != EINTR {
+          return errno
+        }
+      }
+      return nil
+    }
+  }
+
+  private func complain(_ failure: Int32, _ complainedAt: inout UInt64?) {
+    let now = Clocks.monotonicNanoseconds
+    if let last = complainedAt, now - last < Self.complaintNanoseconds { return }
+    complainedAt = now
+    let path = settings.withLock { $0.path }
+    log.error(
+      "access log \(path): can't write: \(String(cString: strerror(failure))); "
+        + "lines are dropped and counted in sidecar_access_log_dropped_total")
+  }
+
+  private static func open(_ path: String) throws(StartError) -> Int32 {
+    // Non-blocking, so that a FIFO that nobody reads is refused here and doesn't hang the start.
+    let flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK
+    let file = Glibc.open(path, flags, 0o640)
+    if file >= 0 { return file }
+    let failure = errno
+    // Standard output can't be opened anew when it is a socket or another user's pipe; a copy of it serves.
+    let standard = ["/dev/stdout": STDOUT_FILENO, "/dev/stderr": STDERR_FILENO][path]
+    if let standard {
+      let copy = fcntl(standard, F_DUPFD_CLOEXEC, 3)
+      if copy >= 0 { return copy }
+    }
+    throw StartError(
+      "access log \(path): can't open: \(String(cString: strerror(failure))); "
+        + "choose a path this user can write to (accessLog.path) or turn it off (accessLog.format: off)")
+  }
+}

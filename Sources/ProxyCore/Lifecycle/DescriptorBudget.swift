@@ -1,0 +1,49 @@
+// How many connections the limit on open files allows. Read at start and on reload, before `limits.connections` is
+// handed to the workers.
+
+import Glibc
+
+/// The file descriptors of this process, shared out.
+public struct DescriptorBudget: Sendable, Equatable {
+  /// RLIMIT_NOFILE's hard limit: what the soft limit was raised to.
+  public var limit: Int
+  public var workers: Int
+  public var listeners: Int
+
+  public init(limit: Int, workers: Int, listeners: Int) {
+    self.limit = limit
+    self.workers = workers
+    self.listeners = listeners
+  }
+
+  /// What isn't there for connections.
+  var reserve: Int {
+    // Standard streams, the control thread's four, the access log's two, the event loop's three, NIO's two listeners,
+    // and room for libraries and /proc files that are open for a moment.
+    let process = 32
+    // A full set of clients of both HTTP endpoints.
+    let endpoints = 2 * 64
+    // Ring, registered eventfd, mailbox, spare.
+    let perWorker = 4
+    return process + endpoints + workers * (perWorker + listeners)
+  }
+
+  /// Two sockets per connection, and a pipe of two ends for one in bulk mode.
+  static let descriptorsPerConnection = 4
+
+  /// The largest `limits.connections` that can be kept.
+  public var connectionsMax: Int { max(1, (limit - reserve) / Self.descriptorsPerConnection) }
+
+  /// Raises the soft limit to the hard one.
+  /// - Returns: the limit that holds now.
+  public static func raiseLimit() -> Int {
+    var limits = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limits) == 0 else { return 1_024 }
+    if limits.rlim_cur < limits.rlim_max {
+      let soft = limits.rlim_cur
+      limits.rlim_cur = limits.rlim_max
+      if setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limits) != 0 { limits.rlim_cur = soft }
+    }
+    return Int(min(limits.rlim_cur, rlim_t(Int32.max)))
+  }
+}

@@ -1,0 +1,140 @@
+// The end of a proxy as a state machine without I/O: signals, requests and a clock go in, actions come out. The control
+// thread owns one and performs what it says.
+//
+//   serving ──terminate/drain──▶ grace ──drain.grace──▶ draining ──last connection──▶ drained (after `drain`)
+//                                                          │                          ended   (after `terminate`)
+//                                                          └──drain.deadline: cut──▶ closing ──▶ drained or ended
+//   any ──interrupt──▶ closing ──▶ ended
+
+/// Where a proxy is between serving and gone, and what to do next. Times are monotonic nanoseconds.
+public struct DrainMachine: Sendable, Equatable {
+  public enum Phase: String, Sendable {
+    case serving
+    /// Unready, but still accepting: endpoints take time to vanish from the lists of clients.
+    case grace
+    /// No longer accepting; connections that are there may end on their own.
+    case draining
+    /// Connections were told to end.
+    case closing
+    /// Empty and alive, waiting for `terminate`.
+    case drained
+    case ended
+  }
+
+  public enum Action: Sendable, Equatable {
+    case stopAccepting
+    case closeConnections(CloseReason)
+    /// Workers leave when their last connection has ended.
+    case stopWorkers
+  }
+
+  public private(set) var phase = Phase.serving
+  /// Whether the process ends when the last connection has; false after `drain`.
+  public private(set) var endsProcess = false
+
+  /// How long to wait for workers that were told to close everything. They need one turn; a worker that is stuck in the
+  /// kernel must not keep the pod from ending.
+  static let closingTimeout: UInt64 = 5_000_000_000
+
+  private let grace: UInt64
+  private let deadline: UInt64
+  private var graceEndsAt: UInt64 = 0
+  private var deadlineAt: UInt64 = 0
+  private var closingEndsAt: UInt64 = 0
+
+  public init(_ drain: Configuration.Drain) {
+    grace = drain.grace.saturatedNanoseconds
+    deadline = max(grace, drain.deadline.saturatedNanoseconds)
+  }
+
+  /// When `advance` has something to do again if nothing else happens.
+  public var nextDeadline: UInt64? {
+    switch phase {
+    case .serving, .drained, .ended: nil
+    case .grace: graceEndsAt
+    case .draining: deadlineAt
+    case .closing: closingEndsAt
+    }
+  }
+
+  /// SIGTERM and `POST /shutdown`: drain, then end. The second time: `interrupt`.
+  public mutating func terminate(now: UInt64) -> [Action] {
+    if endsProcess { return interrupt(now: now) }
+    endsProcess = true
+    switch phase {
+    case .serving:
+      return begin(now: now)
+    case .grace, .ended:
+      return []
+    case .draining, .closing:
+      return [.stopWorkers]
+    case .drained:
+      phase = .closing
+      closingEndsAt = now.addingWithoutOverflow(Self.closingTimeout)
+      return [.stopWorkers]
+    }
+  }
+
+  /// `POST /drain`: drain, then stay. Without effect once draining.
+  public mutating func drain(now: UInt64) -> [Action] {
+    phase == .serving ? begin(now: now) : []
+  }
+
+  /// SIGINT and a second SIGTERM: end now.
+  public mutating func interrupt(now: UInt64) -> [Action] {
+    guard phase != .ended else { return [] }
+    var actions: [Action] = []
+    if phase == .serving || phase == .grace { actions.append(.stopAccepting) }
+    actions.append(.closeConnections(.shutdown))
+    // Workers may have been told before; a second `stop` does no harm.
+    actions.append(.stopWorkers)
+    endsProcess = true
+    phase = .closing
+    closingEndsAt = now.addingWithoutOverflow(Self.closingTimeout)
+    return actions
+  }
+
+  /// Called whenever time has passed or a worker's last connection has ended.
+  ///
+  /// - Parameters:
+  ///   - connections: how many are open over all workers.
+  ///   - workersEnded: whether all workers have left their loops.
+  public mutating func advance(now: UInt64, connections: Int, workersEnded: Bool) -> [Action] {
+    var actions: [Action] = []
+    if phase == .grace, now >= graceEndsAt {
+      phase = .draining
+      actions.append(.stopAccepting)
+      if endsProcess { actions.append(.stopWorkers) }
+    }
+    if phase == .draining, now >= deadlineAt, connections > 0 {
+      phase = .closing
+      closingEndsAt = now.addingWithoutOverflow(Self.closingTimeout)
+      actions.append(.closeConnections(.drainDeadline))
+    }
+    // Workers carry `stopAccepting` out a moment after it was said: a connection that slipped in meanwhile is seen by
+    // the worker, which doesn't leave before it has ended. So only workers that left are the end of the process.
+    if phase == .draining || phase == .closing {
+      if endsProcess {
+        if workersEnded || (phase == .closing && now >= closingEndsAt) { phase = .ended }
+      } else if connections == 0 {
+        phase = .drained
+      }
+    }
+    return actions
+  }
+
+  private mutating func begin(now: UInt64) -> [Action] {
+    phase = .grace
+    graceEndsAt = now.addingWithoutOverflow(grace)
+    deadlineAt = now.addingWithoutOverflow(deadline)
+    return []
+  }
+}
+
+extension UInt64 {
+  /// A deadline beyond the end of the clock never comes.
+  fileprivate func addingWithoutOverflow(_ span: UInt64) -> UInt64 {
+    let (sum, overflow) = addingReportingOverflow(span)
+    return overflow ? .max : sum
+  }
+}

@@ -1,0 +1,48 @@
+// A plain thread for what lives beside the workers: the access log, name resolution, the demo. Not Swift concurrency:
+// these threads block in system calls, and the cooperative pool must not.
+
+import CLinux
+import Glibc
+
+/// A joinable pthread with a small stack.
+public struct PosixThread: Sendable {
+  /// Stacks are mapped lazily, but an oversized one still counts against a container that limits address space.
+  /// getaddrinfo(3) is the deepest call that these threads make, and takes about 64 KiB.
+  public static let stackBytes = 262_144
+
+  private let thread: pthread_t
+
+  /// Starts a thread with all signals as blocked as the caller's.
+  ///
+  /// - Parameters:
+  ///   - name: shown by ps(1) and debuggers; at most 15 bytes, as pthread_setname_np(3) demands.
+  ///   - body: runs on the new thread.
+  public static func start(name: String, _ body: @escaping @Sendable () -> Void) -> PosixThread {
+    precondition(name.utf8.count <= 15, "thread name \(name) is too long")
+    var attributes = pthread_attr_t()
+    pthread_attr_init(&attributes)
+    defer { pthread_attr_destroy(&attributes) }
+    pthread_attr_setstacksize(&attributes, stackBytes)
+    var thread = pthread_t()
+    let start = Unmanaged.passRetained(Start(body: body))
+    let result = pthread_create(
+      &thread, &attributes,
+      { argument in
+        Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue().body()
+        return nil
+      }, start.toOpaque())
+    // Only a limit on processes or memory of a few pages can refuse this, and then nothing else works either.
+    precondition(result == 0, "pthread_create failed: \(String(cString: strerror(result)))")
+    pthread_setname_np(thread, name)
+    return PosixThread(thread: thread)
+  }
+
+  /// Waits for the thread to end. Once.
+  public func join() { pthread_join(thread, nil) }
+
+  private final class Start: Sendable {
+    let body: @Sendable () -> Void
+
+    init(body: @escaping @Sendable () -> Void) { self.body = body }
+  }
+}

@@ -1,0 +1,127 @@
+// The control thread: sleeps until a signal, a changed file, a request or a worker's news, and otherwise until the
+// next deadline. It has no period: an idle proxy doesn't wake up.
+
+import Glibc
+import IOUring
+
+extension Proxy {
+  /// Serves until the end. The calling thread becomes the control thread.
+  ///
+  /// - Throws: signals were asked for and there is no descriptor for them.
+  public func run() throws(StartError) -> Outcome {
+    let signals = options.handlesSignals ? try SignalDescriptor() : nil
+    var watch = options.watch
+    defer {
+      if let signals { close(signals.rawValue) }
+      watch?.close()
+    }
+    while true {
+      sleep(signals, watch)
+      let now = Clocks.monotonicNanoseconds
+      while let signal = signals?.next() { handle(signal, &watch, now: now) }
+      watch?.readEvents(now: now)
+      if watch?.changed(now: now) == true { performReload() }
+      for request in takeRequests() { handle(request, &watch, now: now) }
+      applyResolutions()
+      advance(now: now)
+      if state.withLock({ $0.drain.phase }) == .ended { return finish() }
+    }
+  }
+
+  private func sleep(_ signals: SignalDescriptor?, _ watch: ConfigurationWatch?) {
+    let drainDeadline = state.withLock { $0.drain.nextDeadline }
+    let deadline = [drainDeadline, watch?.deadline].compactMap { $0 }.min()
+    // poll(2) skips negative descriptors.
+    var polls = [wake.rawValue, signals?.rawValue ?? -1, watch?.descriptor ?? -1].map {
+      pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
+    }
+    _ = poll(&polls, nfds_t(polls.count), Clocks.pollTimeout(until: deadline, now: Clocks.monotonicNanoseconds))
+    EventDescriptor.acknowledge(wake)
+  }
+
+  private func takeRequests() -> [Request] {
+    state.withLock { state in
+      defer { state.requests = [] }
+      return state.requests
+    }
+  }
+
+  private func handle(_ signal: Int32, _ watch: inout ConfigurationWatch?, now: UInt64) {
+    switch signal {
+    case SIGTERM:
+      handle(.shutdown, &watch, now: now)
+    case SIGINT:
+      handle(.interrupt, &watch, now: now)
+    case SIGHUP:
+      if let accessLog { accessLog.reopen(state.withLock { $0.configuration.accessLog }) }
+      handle(.reload, &watch, now: now)
+    default:
+      break
+    }
+  }
+
+  private func handle(_ request: Request, _ watch: inout ConfigurationWatch?, now: UInt64) {
+    switch request {
+    case .reload:
+      watch?.loaded()
+      performReload()
+    case .drain:
+      transition("drain requested") { $0.drain(now: now) }
+    case .shutdown:
+      transition("shutdown requested") { $0.terminate(now: now) }
+    case .interrupt:
+      transition("immediate end requested") { $0.interrupt(now: now) }
+    }
+  }
+
+  private func advance(now: UInt64) {
+    let connections = budget.usedCount
+    let ended = workers.allSatisfy { $0.thread.hasEnded }
+    transition(nil) { $0.advance(now: now, connections: connections, workersEnded: ended) }
+  }
+
+  private func transition(_ cause: String?, _ step: (inout DrainMachine) -> [DrainMachine.Action]) {
+    let (before, after, actions) = state.withLock { state in
+      let before = state.drain.phase
+      let actions = step(&state.drain)
+      return (before, state.drain.phase, actions)
+    }
+    if before != after || cause != nil {
+      let explanation = cause.map { "\($0): " } ?? ""
+      log.info("\(explanation)\(after.explanation); \(budget.usedCount) connections open")
+    }
+    for action in actions {
+      switch action {
+      case .stopAccepting: post(.stopAccepting)
+      case .closeConnections(let reason): post(.closeConnections(reason))
+      case .stopWorkers: post(.stop)
+      }
+    }
+  }
+
+  private func finish() -> Outcome {
+    let ended = workers.allSatisfy { $0.thread.hasEnded }
+    resolver.stop()
+    guard ended else {
+      log.error("workers did not leave within \(DrainMachine.closingTimeout / 1_000_000_000) s; ending without them")
+      return .abandoned
+    }
+    for worker in workers { worker.thread.join() }
+    accessLog?.finish()
+    log.info("ended")
+    return .drained
+  }
+}
+
+extension DrainMachine.Phase {
+  fileprivate var explanation: String {
+    switch self {
+    case .serving: "serving"
+    case .grace: "unready, still accepting for drain.grace"
+    case .draining: "no longer accepting, waiting for connections to end until drain.deadline"
+    case .closing: "closing the connections that are left"
+    case .drained: "drained, waiting for shutdown"
+    case .ended: "all workers have left"
+    }
+  }
+}

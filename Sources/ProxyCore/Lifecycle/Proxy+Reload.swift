@@ -1,0 +1,133 @@
+// A new configuration for a running proxy, without dropping a connection: everything that can be refused is tried
+// before anything changes. Runs on the control thread.
+
+import Glibc
+import IOUring
+
+extension Proxy {
+  /// Loads the configuration again and applies it; a bad one is logged and counted, and the running one stays.
+  func performReload() {
+    guard let load = options.load else { return }
+    do throws(LoadFailure) {
+      try apply(try load())
+      log.info("configuration reloaded")
+      state.withLock { state in
+        state.reloads.succeeded += 1
+        state.reloads.lastSucceeded = true
+        state.reloads.lastSuccessAt = Clocks.wallNanoseconds
+      }
+    } catch {
+      for line in error.lines { log.error(line) }
+      log.error("configuration refused; the running one stays")
+      state.withLock { state in
+        state.reloads.failed += 1
+        state.reloads.lastSucceeded = false
+      }
+    }
+  }
+
+  private func apply(_ new: Configuration) throws(LoadFailure) {
+    let (running, active, isServing) = state.withLock { ($0.configuration, $0.active, $0.drain.phase == .serving) }
+    guard isServing else { throw LoadFailure(lines: ["the proxy is draining; a new configuration comes too late"]) }
+    let plan = ReloadPlan(active: active, running: running, new: new)
+    let opened = try open(plan.added, beside: active)
+
+    if !plan.needsRestart.isEmpty {
+      log.warning("changed, but in effect only after a restart: \(plan.needsRestart.joined(separator: ", "))")
+    }
+    let effective = plan.effective(running: running, new: new)
+    if plan.changesTimeouts { post(.updateSettings(WorkerSettings(effective.timeouts))) }
+    let limit = Proxy.connectionLimit(effective, workers.count, descriptorLimit, log)
+    budget.setLimit(limit)
+    log.setLevel(effective.log.level)
+    log.setFormat(effective.log.format)
+    if effective.accessLog != running.accessLog { accessLog?.reopen(effective.accessLog) }
+    resolver.watch(effective.targetNames)
+
+    for (listener, sockets) in opened { hand(sockets, of: listener) }
+    for listener in plan.updated {
+      directory.update(listener.id, to: listener.listener)
+      post(.updateListener(listener.id, self.plan(for: listener.listener)))
+    }
+    for listener in plan.removed {
+      directory.remove(listener.id)
+      post(.removeListener(listener.id))
+    }
+    var next = active.filter { current in !plan.removed.contains { $0.id == current.id } }
+    for listener in plan.updated {
+      if let index = next.firstIndex(where: { $0.id == listener.id }) { next[index] = listener }
+    }
+    next += opened.map(\.listener)
+    state.withLock { state in
+      state.configuration = effective
+      state.active = next
+      state.connectionLimit = limit
+      // A drain that is yet to begin goes by the new times.
+      state.drain = DrainMachine(effective.drain)
+    }
+  }
+
+  /// Binds all new listeners or none.
+  private func open(
+    _ added: [Configuration.Listener], beside active: [ActiveListener]
+  ) throws(LoadFailure) -> [(listener: ActiveListener, sockets: [Descriptor])] {
+    guard added.count <= directory.capacityLeft else {
+      throw LoadFailure(lines: [
+        "more than \(WorkerMetrics.listenersMax) listeners since the start, reloads included; restart the proxy"
+      ])
+    }
+    var opened: [(Configuration.Listener, [Descriptor])] = []
+    do throws(StartError) {
+      for listener in added {
+        let sockets = try ListenerSockets.open(
+          listener, workers: workers.count, held: active.map(\.listener.bind))
+        opened.append((listener, sockets.descriptors))
+      }
+    } catch {
+      for descriptor in opened.map(\.1).joined() { close(descriptor.rawValue) }
+      throw LoadFailure(lines: ["\(error)"])
+    }
+    return opened.map { listener, sockets in
+      // There is room: it was asked for above, and only this thread adds.
+      guard let id = directory.add(listener) else { preconditionFailure("the listener directory is full") }
+      return (ActiveListener(id: id, listener: listener), sockets)
+    }
+  }
+
+  // MARK: Names
+
+  /// Hands changed addresses to the workers. Called whenever the resolver may have news.
+  func applyResolutions() {
+    let changed = noteResolutions()
+    guard !changed.isEmpty else { return }
+    for active in state.withLock({ $0.active }) {
+      guard case .name(let name) = active.listener.target, changed.contains(name) else { continue }
+      post(.updateListener(active.id, plan(for: active.listener)))
+    }
+  }
+
+  /// Logs what is new about the names.
+  /// - Returns: the names whose addresses changed.
+  @discardableResult
+  func noteResolutions() -> Set<HostPort> {
+    let names = state.withLock { $0.configuration.targetNames }
+    var changed: Set<HostPort> = []
+    for name in names {
+      guard let resolution = resolver.resolution(of: name), resolution.attempts > 0 else { continue }
+      let before = state.withLock { state in
+        defer { state.resolved[name] = resolution }
+        return state.resolved[name]
+      }
+      if before?.addresses ?? [] != resolution.addresses {
+        changed.insert(name)
+        log.info("target \(name): \(resolution.addresses.map(\.description).joined(separator: ", "))")
+      }
+      if let failure = resolution.failure, before?.failure != failure {
+        let consequence =
+          resolution.addresses.isEmpty ? "connections to it fail until it resolves" : "keeping its addresses"
+        log.warning("target \(name): can't resolve: \(failure); \(consequence)")
+      }
+    }
+    return changed
+  }
+}

@@ -1,0 +1,291 @@
+// The running proxy as one value: what the command line starts, what the admin endpoints ask, what the demo embeds.
+//
+// Files: this one sets everything up and takes it down; `Proxy+Control.swift` is the control thread;
+// `Proxy+Reload.swift` applies a new configuration; `Proxy+Observation.swift` answers questions.
+
+import Glibc
+import IOUring
+import Metrics
+import Synchronization
+
+/// Workers, listeners, logs and the control over them. Safe from any thread; `run` takes one over.
+public final class Proxy: Sendable {
+  /// What the command line knows and the configuration doesn't.
+  public struct Options: Sendable {
+    /// Tells of changes to the configuration file; nil: only SIGHUP reloads. The proxy closes it at the end of `run`.
+    public var watch: ConfigurationWatch?
+    /// Loads the configuration anew, with the environment and the flags of the start.
+    public var load: (@Sendable () throws(LoadFailure) -> Configuration)?
+    /// Whether `run` obeys SIGTERM, SIGINT and SIGHUP; `SignalDescriptor.blockSignals` comes first.
+    public var handlesSignals = false
+
+    public init() {}
+  }
+
+  /// A configuration that can't be used: one line per mistake.
+  public struct LoadFailure: Error, Sendable {
+    public var lines: [String]
+
+    public init(lines: [String]) { self.lines = lines }
+  }
+
+  /// How a proxy ended.
+  public enum Outcome: Sendable {
+    case drained
+    /// Workers didn't leave in time after everything was closed.
+    case abandoned
+  }
+
+  // What never changes.
+  public let engine: Engine
+  public let log: Log
+  public let directory: ListenerDirectory
+  let options: Options
+  let workers: [Worker]
+  let budget: ConnectionBudget
+  let accessLog: AccessLogWriter?
+  let resolver: Resolver
+  /// The control thread sleeps on this; notified by workers, by the resolver and by `request`.
+  let wake: Descriptor
+  /// RLIMIT_NOFILE, raised to its hard limit.
+  let descriptorLimit: Int
+
+  /// What the control thread changes and others read.
+  let state: Mutex<State>
+
+  /// One worker and the ends that the process holds of it.
+  struct Worker: Sendable {
+    var thread: WorkerThread
+    var mailbox: Mailbox
+    var metrics: MetricBlock
+  }
+
+  struct State {
+    /// What is in effect; follows reloads.
+    var configuration: Configuration
+    var active: [ActiveListener]
+    var drain: DrainMachine
+    /// Addresses as they were last handed to the workers.
+    var resolved: [HostPort: Resolver.Resolution] = [:]
+    /// `limits.connections` as far as the limit on open files allows.
+    var connectionLimit: Int
+    var requests: [Request] = []
+    var reloads = ReloadCounts()
+  }
+
+  enum Request: Sendable {
+    case drain, shutdown, interrupt
+    case reload
+  }
+
+  struct ReloadCounts: Sendable {
+    var succeeded: UInt64 = 0
+    var failed: UInt64 = 0
+    var lastSucceeded = true
+    /// When a configuration last took effect, in nanoseconds since 1970; the start counts.
+    var lastSuccessAt: UInt64
+    init() { lastSuccessAt = Clocks.wallNanoseconds }
+  }
+
+  /// Binds all listeners, starts the access log, the resolver and the workers. From here on connections are served;
+  /// `run` must follow, or nobody drains.
+  ///
+  /// - Throws: one line with what was refused, where, and how to mend it. Nothing is left running.
+  public init(_ configuration: Configuration, options: Options = Options(), log: Log) throws(StartError) {
+    self.options = options
+    self.log = log
+    do throws(RingError) {
+      engine = try Engine.select(configuration.engine)
+    } catch {
+      throw StartError("\(error)")
+    }
+    descriptorLimit = DescriptorBudget.raiseLimit()
+    let workerCount = configuration.workerCount
+    let limit = Proxy.connectionLimit(configuration, workerCount, descriptorLimit, log)
+    directory = ListenerDirectory()
+
+    var sockets: [[Descriptor]] = []
+    var active: [ActiveListener] = []
+    do throws(StartError) {
+      for listener in configuration.listeners {
+        let opened = try ListenerSockets.open(listener, workers: workerCount)
+        sockets.append(opened.descriptors)
+        var listener = listener
+        listener.bind = opened.address
+        guard let id = directory.add(listener) else {
+          throw StartError("more than \(WorkerMetrics.listenersMax) listeners; merge some of them")
+        }
+        active.append(ActiveListener(id: id, listener: listener))
+      }
+      wake = try Proxy.eventDescriptor()
+      accessLog =
+        configuration.accessLog.format == .off
+        ? nil
+        : try AccessLogWriter(configuration.accessLog, workers: workerCount, directory: directory, log: log)
+      do throws(KernelError) { resolver = try Resolver(changed: wake) } catch { throw Proxy.noDescriptor }
+      let links = try Proxy.links(workers: workerCount, limit: limit, accessLog: accessLog, wake: wake)
+      budget = links[0].budget
+      workers = try Proxy.startWorkers(links, engine: engine, settings: WorkerSettings(configuration.timeouts))
+    } catch {
+      for descriptor in sockets.joined() { close(descriptor.rawValue) }
+      throw error
+    }
+    var configuration = configuration
+    configuration.listeners = active.map(\.listener)
+    state = Mutex(
+      State(
+        configuration: configuration, active: active, drain: DrainMachine(configuration.drain), connectionLimit: limit))
+
+    resolveFirst()
+    for (listener, sockets) in zip(active, sockets) { hand(sockets, of: listener) }
+    log.info(
+      "serving with \(workers.count) worker\(workers.count == 1 ? "" : "s") on \(engine.rawValue): "
+        + active.map { "\($0.listener.name) \($0.listener.bind) → \($0.listener.target)" }.joined(separator: ", "))
+  }
+
+  deinit {
+    close(wake.rawValue)
+    for worker in workers {
+      close(worker.mailbox.wakeDescriptor.rawValue)
+      worker.metrics.deallocate()
+    }
+  }
+
+  // MARK: Requests from other threads
+
+  /// As SIGTERM: drain, then end. The second time: end at once.
+  public func shutDown() { request(.shutdown) }
+
+  /// As SIGINT: close everything and end.
+  public func interrupt() { request(.interrupt) }
+
+  /// Drains and stays, unready, until `shutDown`.
+  public func drain() { request(.drain) }
+
+  /// As a changed file.
+  public func reload() { request(.reload) }
+
+  private func request(_ request: Request) {
+    state.withLock { $0.requests.append(request) }
+    EventDescriptor.notify(wake)
+  }
+
+  /// Tells all workers.
+  func post(_ command: WorkerCommand) {
+    for worker in workers { worker.mailbox.post(command) }
+  }
+
+  // MARK: Set-up
+
+  /// Gives each worker its socket of a listener.
+  func hand(_ sockets: [Descriptor], of active: ActiveListener) {
+    let plan = plan(for: active.listener)
+    for (worker, socket) in zip(workers, sockets) {
+      worker.mailbox.post(.addListener(active.id, socket, plan))
+    }
+  }
+
+  func plan(for listener: Configuration.Listener) -> ListenerPlan {
+    let destination: ListenerPlan.Destination
+    switch listener.target {
+    case .address(let address): destination = .addresses([TargetAddress(address)])
+    case .unix(let path): destination = .addresses(TargetAddress(unixPath: path).map { [$0] } ?? [])
+    case .originalDestination: destination = .original
+    case .name(let name):
+      destination = .addresses((resolver.resolution(of: name)?.addresses ?? []).map(TargetAddress.init(_:)))
+    }
+    return ListenerPlan(listener, destination: destination)
+  }
+
+  /// How long the start waits for names, so that the first connections find an address: a healthy name server answers
+  /// within milliseconds, and a dead one must not hold up what doesn't need it.
+  private static let firstResolutionNanoseconds: UInt64 = 1_000_000_000
+
+  private func resolveFirst() {
+    let names = state.withLock { $0.configuration.targetNames }
+    guard !names.isEmpty else { return }
+    resolver.watch(names)
+    let deadline = Clocks.monotonicNanoseconds + Self.firstResolutionNanoseconds
+    while !resolver.pending.isEmpty {
+      let now = Clocks.monotonicNanoseconds
+      guard now < deadline else { break }
+      var poll = pollfd(fd: wake.rawValue, events: Int16(POLLIN), revents: 0)
+      _ = Glibc.poll(&poll, 1, Clocks.pollTimeout(until: deadline, now: now))
+      EventDescriptor.acknowledge(wake)
+    }
+    for name in resolver.pending {
+      log.warning("target \(name): still being resolved; connections to it fail until then")
+    }
+    noteResolutions()
+  }
+
+  /// What of `limits.connections` the limit on open files allows.
+  static func connectionLimit(
+    _ configuration: Configuration, _ workers: Int, _ descriptorLimit: Int, _ log: Log
+  ) -> Int {
+    let budget = DescriptorBudget(
+      limit: descriptorLimit, workers: workers, listeners: configuration.listeners.count)
+    let wanted = configuration.limits.connections
+    guard wanted > budget.connectionsMax else { return wanted }
+    log.warning(
+      "limits.connections: \(wanted) needs more than the \(descriptorLimit) open files that this process may have; "
+        + "using \(budget.connectionsMax); raise the hard limit (ulimit -Hn) to get more")
+    return budget.connectionsMax
+  }
+
+  private static func links(
+    workers: Int, limit: Int, accessLog: AccessLogWriter?, wake: Descriptor
+  ) throws(StartError) -> [WorkerLinks] {
+    var mailboxes: [Mailbox] = []
+    for _ in 0..<workers { mailboxes.append(Mailbox(wakeDescriptor: try eventDescriptor())) }
+    let budget = ConnectionBudget(limit: limit, workerWakes: mailboxes.map(\.wakeDescriptor))
+    return mailboxes.enumerated().map { index, mailbox in
+      WorkerLinks(
+        index: index, mailbox: mailbox, metrics: WorkerMetrics.allocate(), accessLog: accessLog?.queues[index],
+        budget: budget, controlWake: wake)
+    }
+  }
+
+  private static func startWorkers(
+    _ links: [WorkerLinks], engine: Engine, settings: WorkerSettings
+  ) throws(StartError) -> [Worker] {
+    var workers: [Worker] = []
+    do throws(RingError) {
+      for link in links {
+        let thread = try WorkerThread.start(engine: engine, links: link, settings: settings)
+        workers.append(Worker(thread: thread, mailbox: link.mailbox, metrics: link.metrics))
+      }
+    } catch {
+      for worker in workers {
+        worker.mailbox.post(.stop)
+        worker.thread.join()
+      }
+      throw StartError("worker \(workers.count): \(error)")
+    }
+    return workers
+  }
+
+  private static let noDescriptor = StartError("no descriptor is left; raise the limit on open files (ulimit -n)")
+
+  private static func eventDescriptor() throws(StartError) -> Descriptor {
+    do throws(KernelError) { return try EventDescriptor.make() } catch { throw noDescriptor }
+  }
+}
+
+extension Configuration {
+  /// `workers`, with `auto` resolved on this host.
+  public var workerCount: Int {
+    switch workers {
+    case .auto: CPUBudget.read().workers
+    case .count(let count): count
+    }
+  }
+
+  /// The names to resolve.
+  var targetNames: Set<HostPort> {
+    Set(
+      listeners.compactMap { listener in
+        if case .name(let name) = listener.target { name } else { nil }
+      })
+  }
+}
