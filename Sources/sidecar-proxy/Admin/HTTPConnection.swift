@@ -1,0 +1,94 @@
+// One client of an endpoint on the event loop: collects a request within its limits, answers it from the route table,
+// and closes whoever is too slow, too big or not speaking HTTP. SwiftNIO parses; this decides.
+
+import NIOCore
+import NIOHTTP1
+import ProxyCore
+
+/// The last handler of an endpoint's channel, after NIOHTTP1's decoder and pipelining handler.
+final class HTTPConnection: ChannelInboundHandler {
+  typealias InboundIn = HTTPServerRequestPart
+  typealias OutboundOut = HTTPServerResponsePart
+
+  private enum State {
+    /// No request is under way.
+    case idle
+    /// The head has come; the body is coming, this many bytes so far.
+    case receiving(HTTPRequestHead, bodyBytes: Int)
+    /// Answered with an error: what still comes is dropped until the channel closes.
+    case refused
+  }
+
+  private let routes: RouteTable
+  private var state = State.idle
+
+  init(routes: RouteTable) { self.routes = routes }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    switch (unwrapInboundIn(data), state) {
+    case (_, .refused):
+      break
+    case (.head(let head), _):
+      if let refusal = HTTPConnection.refusal(head) { return refuse(refusal, head, context) }
+      state = .receiving(head, bodyBytes: 0)
+    case (.body(let bytes), .receiving(let head, let bodyBytes)):
+      let total = bodyBytes + bytes.readableBytes
+      guard total <= EndpointLimits.bodyBytesMax else {
+        return refuse(.text(.payloadTooLarge, "the body is too large; none is needed"), head, context)
+      }
+      state = .receiving(head, bodyBytes: total)
+    case (.end, .receiving(let head, _)):
+      state = .idle
+      let request = HTTPRequest(method: head.method, uri: head.uri, headers: head.headers)
+      send(routes.respond(to: request), to: head, keepAlive: head.isKeepAlive, context)
+    case (.body, .idle), (.end, .idle):
+      break
+    }
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    guard error is HTTPParserError else { return context.close(promise: nil) }
+    // A second error of the same client gets no second answer.
+    if case .refused = state { return context.close(promise: nil) }
+    let head = HTTPRequestHead(version: .http1_1, method: .GET, uri: "/")
+    refuse(.text(.badRequest, "this is not HTTP/1.1"), head, context)
+  }
+
+  /// What is wrong with a request's head.
+  static func refusal(_ head: HTTPRequestHead) -> HTTPResponse? {
+    guard head.uri.utf8.count <= EndpointLimits.uriBytesMax else { return .text(.uriTooLong, "the target is too long") }
+    let headerBytes = head.headers.reduce(0) { $0 + $1.name.utf8.count + $1.value.utf8.count }
+    guard head.headers.count <= EndpointLimits.headersMax, headerBytes <= EndpointLimits.headerBytesMax else {
+      return .text(.requestHeaderFieldsTooLarge, "the header is too large")
+    }
+    if let length = head.headers["Content-Length"].first.flatMap({ Int($0) }), length > EndpointLimits.bodyBytesMax {
+      return .text(.payloadTooLarge, "the body is too large; none is needed")
+    }
+    return nil
+  }
+
+  private func refuse(_ response: HTTPResponse, _ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+    state = .refused
+    send(response, to: head, keepAlive: false, context)
+  }
+
+  private func send(
+    _ response: HTTPResponse, to head: HTTPRequestHead, keepAlive: Bool, _ context: ChannelHandlerContext
+  ) {
+    var headers = response.headers
+    headers.add(name: "Content-Length", value: "\(response.body.count)")
+    headers.add(name: "Connection", value: keepAlive ? "keep-alive" : "close")
+    let responseHead = HTTPResponseHead(version: .http1_1, status: response.status, headers: headers)
+    context.write(wrapOutboundOut(.head(responseHead)), promise: nil)
+    if head.method != .HEAD {
+      let body = context.channel.allocator.buffer(bytes: response.body)
+      context.write(wrapOutboundOut(.body(.byteBuffer(body))), promise: nil)
+    }
+    let taken = context.eventLoop.makePromise(of: Void.self)
+    context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: taken)
+    if !keepAlive {
+      let channel = context.channel
+      taken.futureResult.whenComplete { _ in channel.close(promise: nil) }
+    }
+  }
+}

@@ -1,0 +1,85 @@
+// `run`: the proxy itself. The main thread becomes the control thread.
+
+import ArgumentParser
+import CLinux
+import Glibc
+import ProxyCore
+
+struct Run: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Run the proxy until it is told to stop.",
+    discussion: """
+      SIGTERM drains: unready at once, accepting for drain.grace, ended with the last connection or at drain.deadline. \
+      A second SIGTERM, or SIGINT, ends at once. SIGHUP loads the configuration again and reopens the access log.
+      """)
+
+  @OptionGroup var options: ConfigurationOptions
+
+  func run() throws {
+    ProcessSetup.prepare()
+    // Before the file is read: a change in between would go unnoticed.
+    let watch = options.path.map { path in Result { () throws(StartError) in try ConfigurationWatch(path: path) } }
+    let loaded = try load()
+    let configuration = loaded.configuration
+    let log = Log(level: configuration.log.level, format: configuration.log.format)
+    for warning in loaded.warnings { log.warning("\(warning)") }
+    if case .failure(let error) = watch { log.warning("\(error)") }
+    let outcome: Proxy.Outcome
+    do throws(StartError) {
+      let proxy = try Proxy(configuration, options: proxyOptions(try? watch?.get(), log), log: log)
+      let endpoints = try Endpoints(of: proxy)
+      log.info("metrics and health on http://\(endpoints.metricsAddress), control on http://\(endpoints.adminAddress)")
+      ProcessSetup.releaseStartupPages()
+      outcome = try proxy.run()
+      endpoints.shutDown()
+    } catch {
+      throw CommandFailure.failed("\(error)")
+    }
+    if outcome == .abandoned { throw ExitCode(1) }
+  }
+
+  private func load() throws -> Configuration.Loaded {
+    let loaded: Configuration.Loaded
+    do throws(ConfigurationError) { loaded = try options.load() } catch { throw CommandFailure.configuration(error) }
+    guard !loaded.configuration.listeners.isEmpty else {
+      throw CommandFailure.usage(
+        "nothing to do: no listener is configured; give --config PATH or --forward LISTEN=TARGET")
+    }
+    return loaded
+  }
+
+  private func proxyOptions(_ watch: ConfigurationWatch?, _ log: Log) -> Proxy.Options {
+    var result = Proxy.Options()
+    result.handlesSignals = true
+    result.watch = watch
+    let options = options
+    result.load = { () throws(Proxy.LoadFailure) in
+      do throws(ConfigurationError) {
+        let loaded = try options.load()
+        for warning in loaded.warnings { log.warning("\(warning)") }
+        return loaded.configuration
+      } catch {
+        throw Proxy.LoadFailure(lines: error.diagnostics.map(\.description))
+      }
+    }
+    return result
+  }
+}
+
+/// What a process that serves does before anything else.
+enum ProcessSetup {
+  static func prepare() {
+    SignalDescriptor.blockSignals()
+    // One heap for all threads: none of them allocates on its hot path, and each further arena would hold on to memory
+    // of its own. What a scrape borrows goes back to the kernel when it is done. mallopt(3).
+    mallopt(M_ARENA_MAX, 1)
+    mallopt(M_MMAP_THRESHOLD, 65_536)
+    mallopt(M_TRIM_THRESHOLD, 65_536)
+  }
+
+  /// Gives the code back that only the start needed: reading arguments, YAML and the set-up of all that is running now.
+  static func releaseStartupPages() {
+    malloc_trim(0)
+    sidecar_release_code_pages()
+  }
+}

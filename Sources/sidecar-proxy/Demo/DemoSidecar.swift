@@ -1,0 +1,49 @@
+// One of the demo's sidecars: a whole proxy with its endpoints, inside the demo's process, on ports that the kernel
+// chooses.
+
+import Glibc
+import ProxyCore
+
+struct DemoSidecar {
+  let proxy: Proxy
+  let endpoints: Endpoints
+  /// Where its listener takes connections.
+  let address: SocketAddress
+  private let control: PosixThread
+
+  init(_ direction: Configuration.Listener.Direction, target: SocketAddress, log: Log) throws(StartError) {
+    let free = SocketAddress(ip: IPAddress(v4: 0x7f00_0001), port: 0)
+    var configuration = Configuration()
+    configuration.workers = .count(1)
+    configuration.listeners = [
+      Configuration.Listener(
+        name: direction.rawValue, direction: direction, bind: free, target: .address(target))
+    ]
+    configuration.admin.bind = free
+    configuration.metrics.bind = free
+    configuration.accessLog.format = .off
+    configuration.limits.connections = 1_024
+    let proxy = try Proxy(configuration, log: log)
+    self.proxy = proxy
+    endpoints = try Endpoints(of: proxy)
+    address = proxy.configuration.listeners[0].bind
+    control = PosixThread.start(name: "demo-control") {
+      do { _ = try proxy.run() } catch { log.error("\(error)") }
+    }
+  }
+
+  /// Ends the proxy and waits for it.
+  func stop() {
+    proxy.interrupt()
+    control.join()
+    endpoints.shutDown()
+  }
+
+  /// What its own /metrics says: a family summed over its labels.
+  func metric(_ name: String) -> UInt64? {
+    guard let answer = try? HTTPClient.request("GET", endpoints.metricsAddress, "/metrics") else { return nil }
+    return answer.body.split(separator: "\n").filter { $0.hasPrefix(name + "{") }.reduce(UInt64(0)) { sum, line in
+      sum + (line.split(separator: " ").last.flatMap { UInt64($0) } ?? 0)
+    }
+  }
+}
