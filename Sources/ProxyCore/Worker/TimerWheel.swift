@@ -16,8 +16,9 @@ struct TimerNode {
 struct TimerWheel: ~Copyable {
   private static var levels: Int { 6 }
   private static var tickShift: UInt64 { 20 }
-  /// Two years in ticks: what lies further away is as good as never.
-  private static var ticksMax: UInt64 { 1 << 36 - 1 }
+  /// Two years in ticks: what lies further away is as good as never. One bucket less than a whole turn of the top level,
+  /// so that a timer never lands in the bucket of the present, which would be taken for due.
+  private static var ticksMax: UInt64 { 63 << 30 }
 
   /// First slot of each bucket, `levels × 64`.
   private let buckets: UnsafeMutablePointer<UInt32>
