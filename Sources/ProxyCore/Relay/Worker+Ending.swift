@@ -112,7 +112,7 @@ extension Worker where K: ~Copyable {
   /// Has the closes send a reset in place of a FIN where the stream was cut and must not look complete. The encrypted
   /// side of a TLS failure is spared: its peer is to read the alert, and does not take a FIN for a clean end.
   private mutating func resetOnClose(_ connection: UnsafeMutablePointer<Connection>, _ reason: CloseReason) {
-    guard reason.cutsStream else { return }
+    guard reason.cutsStream || connection.holdsBytes else { return }
     let spared = reason.isTLSFailure ? connection.pointee.tls?.pointee.side : nil
     for side in [Side.downstream, .upstream] where side != spared {
       let descriptor = connection.descriptor(side)
@@ -172,6 +172,13 @@ extension Worker where K: ~Copyable {
       receivedBytes: connection.half(.toUpstream).pointee.bytesIn,
       sentBytes: connection.half(.toDownstream).pointee.bytesOut)
     if accessLog.push(record) { kernel.notify(accessLog.wakeDescriptor) }
+  }
+}
+
+extension UnsafeMutablePointer<Connection> {
+  /// Bytes were read that their sink has not taken: a stream that ends now is cut, whatever ended it.
+  fileprivate var holdsBytes: Bool {
+    [Direction.toUpstream, .toDownstream].contains { !half($0).pointee.isDrained || half($0).pointee.pipeBytes > 0 }
   }
 }
 
