@@ -41,7 +41,7 @@ extension Worker where K: ~Copyable {
 
   mutating func setConnectTimer(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
     timers.set(
-      slot, deadline: connection.pointee.connectStartedAt &+ settings.connectTimeout, in: connections)
+      slot, deadline: connection.pointee.connectStartedAt.addingSaturated(settings.connectTimeout), in: connections)
   }
 
   mutating func connectCompleted(
@@ -56,7 +56,7 @@ extension Worker where K: ~Copyable {
       return
     }
     if result == -EAGAIN, connection.pointee.upstreamAddress.family == AF_UNIX {
-      let deadline = connection.pointee.connectStartedAt &+ settings.connectTimeout
+      let deadline = connection.pointee.connectStartedAt.addingSaturated(settings.connectTimeout)
       timers.set(slot, deadline: min(deadline, kernel.now &+ Self.connectRetryInterval), in: connections)
       return
     }

@@ -25,7 +25,7 @@ extension Worker where K: ~Copyable {
       setSilenceTimer(slot, connection)
     } else {
       timers.set(
-        slot, deadline: connection.pointee.lastActivityAt &+ settings.detectTimeout, in: connections)
+        slot, deadline: connection.pointee.lastActivityAt.addingSaturated(settings.detectTimeout), in: connections)
     }
   }
 

@@ -46,7 +46,7 @@ extension Worker where K: ~Copyable {
     }
     handshakesInProgress += 1
     connection.pointee.phase = .handshaking
-    timers.set(slot, deadline: kernel.now &+ settings.handshakeTimeout, in: connections)
+    timers.set(slot, deadline: kernel.now.addingSaturated(settings.handshakeTimeout), in: connections)
     return true
   }
 

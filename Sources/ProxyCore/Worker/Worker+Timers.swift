@@ -40,7 +40,15 @@ extension Worker where K: ~Copyable {
     let halfClosed = connection.half(.toUpstream).pointee.sinkEnded || connection.half(.toDownstream).pointee.sinkEnded
     let isHalfCloseSooner = halfClosed && settings.halfCloseTimeout < settings.idleTimeout
     let timeout = isHalfCloseSooner ? settings.halfCloseTimeout : settings.idleTimeout
-    let (deadline, overflow) = connection.pointee.lastActivityAt.addingReportingOverflow(timeout)
-    return (overflow ? .max : deadline, isHalfCloseSooner ? .halfCloseTimeout : .idleTimeout)
+    let deadline = connection.pointee.lastActivityAt.addingSaturated(timeout)
+    return (deadline, isHalfCloseSooner ? .halfCloseTimeout : .idleTimeout)
+  }
+}
+
+extension UInt64 {
+  /// A time and a span from it on; `.max`, which is never, when that is out of reach. A timeout may be `.max` itself.
+  func addingSaturated(_ span: UInt64) -> UInt64 {
+    let (sum, overflow) = addingReportingOverflow(span)
+    return overflow ? .max : sum
   }
 }
