@@ -34,6 +34,13 @@ let package = Package(
         .product(name: "NIOPosix", package: "swift-nio"),
       ]),
 
+    // What the tests of several levels share.
+    .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
+    .target(name: "KernelTestSupport", dependencies: ["IOUring"], path: "Tests/KernelTestSupport"),
+
+    .testTarget(
+      name: "WorkerTests",
+      dependencies: ["CAllocationCounter", "IOUring", "KernelTestSupport", "Metrics", "ProxyCore"]),
     .testTarget(name: "MetricsTests", dependencies: ["Metrics"]),
     .testTarget(name: "ConfigurationTests", dependencies: ["ProxyCore"]),
     .testTarget(name: "TLSTests", dependencies: ["COpenSSL", "ProxyCore"]),

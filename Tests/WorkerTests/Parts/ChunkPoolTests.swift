@@ -1,0 +1,56 @@
+// Goal: chunks are distinct, reused, and given back to the kernel after a burst. Method: the pool alone; residency is
+// asked of the kernel, mincore(2).
+
+import Glibc
+import Testing
+
+@testable import ProxyCore
+
+@Suite struct ChunkPoolTests {
+  private static let chunkSize = 16_384
+
+  @Test("Chunks don't overlap, and a freed one is the next to be taken")
+  func reuse() throws {
+    let pool = Pool(chunkSize: Self.chunkSize, capacity: 4)
+    let chunks = (0..<4).compactMap { _ in pool.take() }
+    try #require(chunks.count == 4)
+    #expect(pool.take() == nil)
+    #expect(pool.usedCount == 4)
+    let addresses = chunks.map { UInt(bitPattern: $0) }.sorted()
+    for (lower, upper) in zip(addresses, addresses.dropFirst()) { #expect(upper - lower >= UInt(Self.chunkSize)) }
+    pool.giveBack(chunks[2])
+    #expect(pool.take() == chunks[2])
+    #expect(pool.usedCount == 4)
+  }
+
+  @Test("After a burst a few chunks stay warm, and the memory of the others goes back")
+  func memoryGoesBack() {
+    let pool = Pool(chunkSize: Self.chunkSize, capacity: 256)
+    let chunks = (0..<256).compactMap { _ in pool.take() }
+    for chunk in chunks { chunk.initializeMemory(as: UInt8.self, repeating: 1, count: Self.chunkSize) }
+    #expect(Self.residentPages(chunks) == 256 * Self.chunkSize / 4_096)
+    for chunk in chunks { pool.giveBack(chunk) }
+    #expect(pool.usedCount == 0)
+    #expect(Self.residentPages(chunks) == 8 * Self.chunkSize / 4_096)
+  }
+
+  private static func residentPages(_ chunks: [UnsafeMutableRawPointer]) -> Int {
+    var resident = 0
+    for chunk in chunks {
+      var pages = [UInt8](repeating: 0, count: chunkSize / 4_096)
+      mincore(chunk, chunkSize, &pages)
+      resident += pages.count { $0 & 1 == 1 }
+    }
+    return resident
+  }
+}
+
+private final class Pool {
+  private var pool: ChunkPool
+
+  init(chunkSize: Int, capacity: Int) { pool = ChunkPool(chunkSize: chunkSize, capacity: capacity) }
+
+  func take() -> UnsafeMutableRawPointer? { pool.take() }
+  func giveBack(_ chunk: UnsafeMutableRawPointer) { pool.giveBack(chunk) }
+  var usedCount: Int { pool.usedCount }
+}
