@@ -240,6 +240,7 @@ extension Worker where K: ~Copyable {
     kernel.submitSend(
       connection.descriptor(direction.sink), half.pointee.sending.rest, mode: .complete,
       token: begin(.send(direction), slot, connection))
+    watchForReset(slot, connection, direction.source)
   }
 
   /// Copies what is left of a piece out of its shared buffer. Where no chunk is left it stays there.

@@ -57,12 +57,15 @@ extension Worker where K: ~Copyable {
     watchForReset(slot, connection, direction.source)
   }
 
-  /// Nobody reads from a side whose FIN came, so that only a poll tells of its reset.
-  private mutating func watchForReset(
+  /// Nobody reads from a side whose FIN came, or whose bytes the other side doesn't take: only a poll tells of its
+  /// reset then. Armed once, it stays for the rest of the connection, so that a sink that is full now and then costs
+  /// nothing more.
+  mutating func watchForReset(
     _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ side: Side
   ) {
     // A Unix socket hangs up when its peer closes in good order; a reset is no state of its own there.
     if side == .upstream && connection.pointee.upstreamAddress.family == AF_UNIX { return }
+    if connection.pointee.inFlight.contains(.watch(side)) { return }
     kernel.submitPoll(
       connection.descriptor(side), for: .hangUp, token: begin(.watch(side), slot, connection))
   }

@@ -58,6 +58,7 @@ extension Worker where K: ~Copyable {
         guard drained == -EAGAIN || moved >= Self.bytesPerTurn else { continue }
         half.pointee.modeVotes = 0
         submitPoll(slot, connection, direction, .pollSink(direction), on: direction.sink, for: .writable)
+        watchForReset(slot, connection, direction.source)
         return
       }
       if half.pointee.sourceEnded {

@@ -43,7 +43,7 @@ struct Operation: Equatable {
     case pollSource
     /// Wait until the direction's sink has room.
     case pollSink
-    /// Wait for a reset on a side that is no longer read.
+    /// Wait for a reset on a side that is not read, for now or any more.
     case watch
     /// Connect to the upstream.
     case connect
