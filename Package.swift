@@ -41,6 +41,10 @@ let package = Package(
     .testTarget(
       name: "WorkerTests",
       dependencies: ["CAllocationCounter", "IOUring", "KernelTestSupport", "Metrics", "ProxyCore"]),
+    // What black-box tests share: processes, sockets, real programs.
+    .systemLibrary(name: "CTestSupport", path: "Tests/CTestSupport"),
+    .target(name: "TestSupport", dependencies: ["COpenSSL", "CTestSupport"], path: "Tests/TestSupport"),
+
     .testTarget(name: "MetricsTests", dependencies: ["Metrics"]),
     .testTarget(name: "ConfigurationTests", dependencies: ["ProxyCore"]),
     .testTarget(name: "TLSTests", dependencies: ["COpenSSL", "ProxyCore"]),
@@ -52,6 +56,7 @@ let package = Package(
         .product(name: "NIOEmbedded", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
       ]),
+    .testTarget(name: "LoopbackTests", dependencies: ["CTestSupport", "TestSupport"]),
   ],
   swiftLanguageModes: [.v6]
 )
