@@ -49,7 +49,10 @@ extension Worker where K: ~Copyable {
 
   private mutating func armAccept(_ id: ListenerID) {
     guard let listener = listeners[id], !listener.isClosing, listener.waiting == .nothing else { return }
-    if links.budget.available > Self.backlogMax * links.budget.workerCount {
+    let isRoomy = links.budget.available > Self.backlogMax * links.budget.workerCount
+    // A multishot accept takes a whole backlog before one upstream socket is opened. While descriptors are short,
+    // connections are taken one by one instead, so that each finds a descriptor for its upstream or stays where it is.
+    if isRoomy && acceptRetryDelay == AcceptBackOff.delayMin {
       listeners[id]?.waiting = .accept
       kernel.submitAccept(listener.descriptor, multishot: true, token: acceptToken(id))
     } else if links.budget.available > 0 {
@@ -90,7 +93,7 @@ extension Worker where K: ~Copyable {
   /// Takes the connections that a poll has announced, as far as permits and fairness allow.
   private mutating func acceptWaiting(_ id: ListenerID, _ descriptor: Descriptor) {
     for _ in 0..<Self.acceptsPerTurn {
-      guard links.budget.reserve() else { return }
+      guard acceptRetryAt == .max, links.budget.reserve() else { return }
       let accepted = kernel.acceptNow(descriptor)
       guard accepted >= 0 else {
         links.budget.release()
@@ -104,9 +107,7 @@ extension Worker where K: ~Copyable {
   private mutating func acceptFailed(_ error: Int32) {
     switch error {
     case EMFILE, ENFILE, ENOBUFS, ENOMEM:
-      if acceptRetryAt == .max { metrics.add(WorkerMetrics.Cell.acceptPausedByDescriptors.rawValue) }
-      acceptRetryAt = kernel.now &+ acceptRetryDelay
-      acceptRetryDelay = min(acceptRetryDelay &* 2, AcceptBackOff.delayMax)
+      pauseAccepting()
     default:
       // The client gave up while it waited, or the listener is being closed.
       break
@@ -114,6 +115,19 @@ extension Worker where K: ~Copyable {
   }
 
   // MARK: Pausing
+
+  /// Descriptors ran out, for an accepted connection or for its upstream: what waits in the listening sockets stays
+  /// there for a while, where it is safe, in place of being accepted and reset.
+  mutating func pauseAccepting() {
+    // Everything that fails in the same turn is one shortage.
+    guard acceptRetryAt == .max else { return }
+    metrics.add(WorkerMetrics.Cell.acceptPausedByDescriptors.rawValue)
+    acceptRetryAt = kernel.now &+ acceptRetryDelay
+    acceptRetryDelay = min(acceptRetryDelay &* 2, AcceptBackOff.delayMax)
+    for id in listeners.open {
+      if case .accept = listeners[id]?.waiting { kernel.submitCancel(acceptToken(id)) }
+    }
+  }
 
   private mutating func waitForBudget() {
     if !acceptWaitsForBudget {
@@ -138,7 +152,6 @@ extension Worker where K: ~Copyable {
   // MARK: A new connection
 
   private mutating func openConnection(_ id: ListenerID, _ downstream: Descriptor) {
-    acceptRetryDelay = AcceptBackOff.delayMin
     guard let slot = connections.take() else {
       kernel.close(downstream)
       links.budget.release()

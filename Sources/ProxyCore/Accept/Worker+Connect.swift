@@ -21,6 +21,7 @@ extension Worker where K: ~Copyable {
         continue
       }
       connection.pointee.upstream = Descriptor(rawValue: descriptor)
+      acceptRetryDelay = AcceptBackOff.delayMin
       if address.family != AF_UNIX { kernel.configureStream(connection.pointee.upstream) }
       submitConnect(slot, connection)
       return
@@ -110,6 +111,7 @@ extension Worker where K: ~Copyable {
       default: .connectFailed
       }
     countConnectFailure(connection)
+    if connection.pointee.reason == .descriptorsExhausted { pauseAccepting() }
   }
 
   private func countConnectFailure(_ connection: UnsafeMutablePointer<Connection>) {
