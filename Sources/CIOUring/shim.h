@@ -48,6 +48,20 @@ static inline int64_t sidecar_pipe(void) {
 /// accept4(2), non-blocking and close-on-exec, without the address. A descriptor, or -1 with errno.
 static inline int sidecar_accept(int listener) { return accept4(listener, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC); }
 
+/// Attaches a filter to a socket that drops every packet for it: one classic BPF instruction, "return 0". socket(7).
+static inline int sidecar_drop_packets(int socket) {
+  struct sock_filter_instruction {
+    uint16_t code;
+    uint8_t jump_true, jump_false;
+    uint32_t operand;
+  } drop = {0x06 /* BPF_RET | BPF_K */, 0, 0, 0};
+  struct {
+    unsigned short length;
+    const void *instructions;
+  } program = {1, &drop};
+  return setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
 /// fcntl(2) F_SETPIPE_SZ: the capacity in bytes that the pipe got, or -errno.
 static inline int sidecar_set_pipe_size(int pipe, int bytes) {
   int got = fcntl(pipe, SIDECAR_F_SETPIPE_SZ, bytes);

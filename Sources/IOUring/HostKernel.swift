@@ -15,6 +15,11 @@ extension HostKernel where Self: ~Copyable {
     return descriptor < 0 ? -errno : descriptor
   }
 
+  public mutating func stopQueueing(_ listener: Descriptor) {
+    // A kernel that refuses leaves things as they were: who comes at the last moment is reset.
+    _ = sidecar_drop_packets(listener.rawValue)
+  }
+
   @inlinable
   public mutating func openSocket(family: Int32) -> Int32 {
     let descriptor = Glibc.socket(

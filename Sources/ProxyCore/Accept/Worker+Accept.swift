@@ -17,16 +17,13 @@ extension Worker where K: ~Copyable {
     armAccept(id)
   }
 
-  /// Stops accepting. Connections that already wait in the socket's queue are taken first: closing it would reset them.
+  /// Stops accepting. Closing a listening socket resets the connections in its queue, whose clients believe that they are
+  /// connected: so the queue is closed first and emptied then. A client that comes in between hears nothing, tries again
+  /// after a second (RFC 6298) and is refused by then.
   mutating func removeListener(_ id: ListenerID) {
     guard let listener = listeners[id], !listener.isClosing else { return }
     listeners[id]?.isClosing = true
-    while true {
-      let accepted = kernel.acceptNow(listener.descriptor)
-      guard accepted >= 0 else { break }
-      links.budget.reserveBeyondLimit()
-      openConnection(id, Descriptor(rawValue: accepted))
-    }
+    kernel.stopQueueing(listener.descriptor)
     if listener.waiting == .nothing {
       finishRemoving(id)
     } else {
@@ -36,6 +33,12 @@ extension Worker where K: ~Copyable {
 
   private mutating func finishRemoving(_ id: ListenerID) {
     guard let listener = listeners[id] else { return }
+    while true {
+      let accepted = kernel.acceptNow(listener.descriptor)
+      guard accepted >= 0 else { break }
+      links.budget.reserveBeyondLimit()
+      openConnection(id, Descriptor(rawValue: accepted))
+    }
     kernel.close(listener.descriptor)
     // Its rules stay for the connections that have not reached their upstream yet.
     listeners[id]?.descriptor = .none
@@ -162,7 +165,7 @@ extension Worker where K: ~Copyable {
     connection.initialize(
       to: Connection(
         generation: generation, listener: id, downstream: downstream,
-        downstreamAddress: readAddress { kernel.peerAddress(downstream, into: $0) }, now: kernel.now))
+        downstreamAddress: readAddress { kernel.peerAddress(downstream, into: $0) }?.unmapped, now: kernel.now))
     admit(slot, connection, listeners[id]?.plan.tls ?? .strict)
   }
 

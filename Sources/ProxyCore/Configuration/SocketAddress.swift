@@ -39,6 +39,11 @@ public struct SocketAddress: Sendable, Hashable {
   }
 }
 
+extension SocketAddress {
+  /// See `IPAddress.unmapped`.
+  var unmapped: SocketAddress { SocketAddress(ip: ip.unmapped, port: port) }
+}
+
 extension SocketAddress: CustomStringConvertible {
   /// `1.2.3.4:80` or `[::1]:80`.
   public var description: String {
