@@ -56,16 +56,18 @@ public struct AuthorizationPolicy: Sendable {
   func decide(principal: UnsafeRawBufferPointer?, source: IPAddress, port: UInt16?) -> Decision {
     guard let rules else { return .allowed }
     var closest = Denial.noRules
-    var fewestFailures = Int.max
+    var smallestDistance = Int.max
     for rule in rules {
-      var (failures, first) = (0, Denial.noRules)
-      if !rule.allows(source: source) { (failures, first) = (failures + 1, .source) }
-      if !rule.allows(port: port) { (failures, first) = (failures + 1, .port) }
+      // A rule about the right principal is always closer than one about somebody else, and a port closer than that:
+      // the weights make a number whose comparison says so.
+      var (distance, reason) = (0, Denial.noRules)
+      if !rule.allows(source: source) { (distance, reason) = (1, .source) }
+      if !rule.allows(port: port) { (distance, reason) = (distance + 2, .port) }
       if !rule.allows(principal: principal) {
-        (failures, first) = (failures + 1, principal == nil ? .noIdentity : .principal)
+        (distance, reason) = (distance + 4, principal == nil ? .noIdentity : .principal)
       }
-      if failures == 0 { return .allowed }
-      if failures < fewestFailures { (fewestFailures, closest) = (failures, first) }
+      if distance == 0 { return .allowed }
+      if distance < smallestDistance { (smallestDistance, closest) = (distance, reason) }
     }
     return .denied(closest)
   }

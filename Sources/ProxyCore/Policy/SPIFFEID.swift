@@ -18,7 +18,9 @@ public struct SPIFFEID: Sendable, Hashable {
   }
 
   /// The name of the trust domain: what stands between `spiffe://` and the path.
-  public var trustDomain: Substring { Substring(uri.utf8.prefix(trustDomainEnd).dropFirst(Self.scheme.utf8CodeUnitCount)) }
+  public var trustDomain: Substring {
+    Substring(uri.utf8.prefix(trustDomainEnd).dropFirst(Self.scheme.utf8CodeUnitCount))
+  }
 
   /// The path with its leading slash; empty when the ID names the trust domain itself.
   public var path: Substring { Substring(uri.utf8.dropFirst(trustDomainEnd)) }

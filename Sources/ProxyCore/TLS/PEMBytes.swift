@@ -70,29 +70,27 @@ struct PEMBytes: ~Copyable {
       let isEnd = ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE
       ERR_clear_error()
       if isEnd { return certificates }
-      certificates.forEach { X509_free($0) }
+      for certificate in certificates { X509_free(certificate) }
       return nil
     }
   }
 
   /// The private key in the bytes; the caller frees it. Fails with the reason why there is none.
   borrowing func privateKey() -> Result<OpaquePointer, TLSMaterialError.Reason> {
-    withBIO { bio in
-      if let key = PEM_read_bio_PrivateKey(bio, nil, refusePassphrase, nil) {
-        ERR_clear_error()
-        return .success(key)
-      }
-      var reason = TLSMaterialError.Reason.malformedKey
-      while case let error = ERR_get_error(), error != 0 {
-        guard ERR_GET_LIB(error) == ERR_LIB_PEM else { continue }
-        switch ERR_GET_REASON(error) {
-        case PEM_R_NO_START_LINE: reason = .noKey
-        case PEM_R_BAD_PASSWORD_READ, PEM_R_PROBLEMS_GETTING_PASSWORD: reason = .encryptedKey
-        default: break
-        }
-      }
-      return .failure(reason)
+    // The text is asked for the reason and not libcrypto's errors: those of its decoders differ from version to version.
+    guard contains("PRIVATE KEY-----") else { return .failure(.noKey) }
+    guard !contains("ENCRYPTED") else { return .failure(.encryptedKey) }
+    return withBIO { bio in
+      defer { ERR_clear_error() }
+      guard let key = PEM_read_bio_PrivateKey(bio, nil, refusePassphrase, nil) else { return .failure(.malformedKey) }
+      return .success(key)
     }
+  }
+
+  private borrowing func contains(_ text: StaticString) -> Bool {
+    let length = text.utf8CodeUnitCount
+    guard let start = memory.baseAddress, count >= length else { return false }
+    return (0...(count - length)).contains { memcmp(start + $0, text.utf8Start, length) == 0 }
   }
 
   /// More than any bundle needs; what keeps a wrong path (a device, a log) from filling the memory.

@@ -33,7 +33,9 @@ enum PeerVerifier {
       leaf, chain: chain, anchors: context.trustStore, peerRole: peerRole, now: state.pointee.now)
     switch verdict {
     case .failure(let failure):
-      return refuse(store, state, failure)
+      // A CA fails for its usages before anybody looks at what it is; say the plainer reason.
+      let isCA = failure == .certificateUsage && X509SVID.checkLeaf(leaf) { _ in } == .certificateIsCA
+      return refuse(store, state, isCA ? .certificateIsCA : failure)
     case .success(let notAfter):
       var identity: PeerIdentity?
       let failure = X509SVID.checkLeaf(leaf) { uri in

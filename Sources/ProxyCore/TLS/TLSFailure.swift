@@ -64,7 +64,7 @@ public enum TLSFailure: UInt8, Error, Sendable, CaseIterable {
     case .certificateWithoutURI: ("certificate_no_uri", "the certificate has no URI name, so no SPIFFE ID")
     case .certificateWithSeveralURIs: ("certificate_several_uris", "the certificate has more than one URI name")
     case .certificateURINotSPIFFE: ("certificate_uri_not_spiffe", "the certificate's URI name is not a valid SPIFFE ID")
-    case .certificateWithoutPath: ("certificate_no_path", "the certificate's SPIFFE ID names a trust domain, not a workload")
+    case .certificateWithoutPath: ("certificate_no_path", "the SPIFFE ID names a trust domain, not a workload")
     case .badSignature: ("bad_signature", "the peer did not prove that it holds its private key")
     case .badRecordMAC: ("bad_record_mac", "a record was changed on its way or sealed with another key")
     case .recordTooLarge: ("record_too_large", "the peer sent a record or a message over the protocol's limit")

@@ -176,7 +176,9 @@ private struct CertificateList: ~Copyable {
   let certificates: [OpaquePointer]
 
   init(_ certificates: [OpaquePointer]) { self.certificates = certificates }
-  deinit { certificates.forEach { X509_free($0) } }
+  deinit {
+    for certificate in certificates { X509_free(certificate) }
+  }
 }
 
 /// Owns one reference to a key; libcrypto wipes it with the last one.
