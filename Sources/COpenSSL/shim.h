@@ -18,9 +18,13 @@
 #endif
 
 static const uint64_t shim_SSL_OP_NO_COMPRESSION = SSL_OP_NO_COMPRESSION;
+static const uint64_t shim_SSL_OP_NO_TICKET = SSL_OP_NO_TICKET;
 static const uint64_t shim_SSL_OP_NO_RENEGOTIATION = SSL_OP_NO_RENEGOTIATION;
 static const uint64_t shim_SSL_OP_CIPHER_SERVER_PREFERENCE = SSL_OP_CIPHER_SERVER_PREFERENCE;
 static const uint64_t shim_SSL_OP_ENABLE_MIDDLEBOX_COMPAT = SSL_OP_ENABLE_MIDDLEBOX_COMPAT;
+// Options of OpenSSL 3.2 and later, for a build against 3.0 that runs with a newer library; 3.0 ignores them.
+static const uint64_t shim_SSL_OP_NO_TX_CERTIFICATE_COMPRESSION = (uint64_t)1 << 32;
+static const uint64_t shim_SSL_OP_NO_RX_CERTIFICATE_COMPRESSION = (uint64_t)1 << 33;
 static const unsigned long shim_XN_FLAG_RFC2253 = XN_FLAG_RFC2253;
 static const int shim_BIO_FLAGS_RWS = BIO_FLAGS_RWS;
 
@@ -50,14 +54,6 @@ static inline void shim_SSL_CTX_set_max_cert_list(SSL_CTX *context, long bytes) 
 
 static inline int shim_SSL_CTX_add1_chain_cert(SSL_CTX *context, X509 *certificate) {
   return (int)SSL_CTX_add1_chain_cert(context, certificate);
-}
-
-static inline int shim_SSL_CTX_set_tlsext_ticket_keys(SSL_CTX *context, void *keys, long size) {
-  return (int)SSL_CTX_set_tlsext_ticket_keys(context, keys, size);
-}
-
-static inline int shim_SSL_CTX_get_tlsext_ticket_keys(SSL_CTX *context, void *keys, long size) {
-  return (int)SSL_CTX_get_tlsext_ticket_keys(context, keys, size);
 }
 
 static inline STACK_OF(X509) *shim_sk_X509_new_null(void) {

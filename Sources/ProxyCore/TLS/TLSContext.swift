@@ -12,8 +12,8 @@ import COpenSSL
 /// is offered; otherwise it answers without ALPN, which RFC 7301 allows, rather than accept on the app's behalf a protocol
 /// that the app may not speak: curl, which offers h2 and http/1.1, then speaks HTTP/1.1.
 ///
-/// Tickets: the server's are sealed with keys that live in the context, hold for `ticketLifetime`, and carry the peer's
-/// identity, which is checked again when one comes back (`TLSContext+Tickets.swift`).
+/// Tickets: the server's name sessions that all workers share, hold for `ticketLifetime`, and bring the peer's identity back,
+/// which is checked again (`TLSContext+Tickets.swift`).
 public final class TLSContext: @unchecked Sendable {
   // The pointers refer to reference-counted objects of libssl's that are only read after init, from any thread, which
   // libssl allows (openssl-threads(7)).
@@ -29,8 +29,8 @@ public final class TLSContext: @unchecked Sendable {
   let bundleFingerprint: Fingerprint
   /// Our protocol as ALPN writes it: a length byte and the name.
   let alpn: [UInt8]
-  /// When the server's ticket keys were made, in Unix seconds; they may be older than the context.
-  let ticketKeysMadeAt: Int64
+  /// What the server's tickets stand for.
+  let serverSessions: ServerSessionCache
 
   /// Our own SPIFFE ID.
   public let id: SPIFFEID
@@ -42,7 +42,7 @@ public final class TLSContext: @unchecked Sendable {
   /// Builds a context out of PEM files.
   ///
   /// `now` is in Unix seconds. `previous` is the context that this one replaces: when the trust bundle is still the same,
-  /// its ticket keys are taken over, so that a rotated certificate costs nobody a full handshake.
+  /// its sessions are taken over, so that a rotated certificate costs nobody a full handshake. Otherwise they are dropped.
   init(_ material: consuming TLSMaterial, alpn: [UInt8], now: Int64, previous: TLSContext?) throws(TLSMaterialError) {
     precondition((1...255).contains(alpn.count), "an ALPN protocol has 1 to 255 bytes")
     let checked = try material.check(now: now)
@@ -59,13 +59,9 @@ public final class TLSContext: @unchecked Sendable {
     else { throw TLSMaterialError(.unusable(TLSMaterialError.opensslReason()), file: material.certificateFile) }
     self.server = server
     self.client = client
-    if let previous, previous.bundleFingerprint == bundleFingerprint,
-      (0..<Self.ticketKeyLifetime).contains(now - previous.ticketKeysMadeAt), Self.copyTicketKeys(previous.server, server)
-    {
-      ticketKeysMadeAt = previous.ticketKeysMadeAt
-    } else {
-      ticketKeysMadeAt = now
-    }
+    serverSessions =
+      previous?.bundleFingerprint == bundleFingerprint
+      ? previous?.serverSessions ?? ServerSessionCache() : ServerSessionCache()
     setUpServer()
     setUpClient()
   }
@@ -78,9 +74,6 @@ public final class TLSContext: @unchecked Sendable {
 
   /// How long a ticket may be used after it was issued, in seconds.
   static let ticketLifetime: Int64 = 3600
-
-  /// How long one set of ticket keys may be handed on from context to context, in seconds.
-  static let ticketKeyLifetime: Int64 = 86_400
 }
 
 extension TLSContext {
@@ -102,11 +95,13 @@ extension TLSContext {
     }
     for certificate in material.intermediates { _ = shim_SSL_CTX_add1_chain_cert(context, certificate) }
 
-    // Middlebox compatibility adds dummy records for boxes that are not on the way between two pods.
+    // Middlebox compatibility adds dummy records for boxes that are not on the way between two pods. Compressed
+    // certificates (RFC 8879), which libssl offers from 3.2 on, took 11 % of a full handshake to save a few hundred bytes.
     SSL_CTX_clear_options(context, shim_SSL_OP_ENABLE_MIDDLEBOX_COMPAT)
     SSL_CTX_set_options(
       context,
-      shim_SSL_OP_NO_COMPRESSION | shim_SSL_OP_NO_RENEGOTIATION | shim_SSL_OP_CIPHER_SERVER_PREFERENCE)
+      shim_SSL_OP_NO_COMPRESSION | shim_SSL_OP_NO_RENEGOTIATION | shim_SSL_OP_CIPHER_SERVER_PREFERENCE
+        | shim_SSL_OP_NO_TX_CERTIFICATE_COMPRESSION | shim_SSL_OP_NO_RX_CERTIFICATE_COMPRESSION)
     // RELEASE_BUFFERS: idle connections give their 16 KiB buffers back. NO_AUTO_CHAIN: the chain is what the file says,
     // and is not searched for (and verified!) again in each handshake. The write modes let a retry come from another
     // address, since the buffers are ours to move.
@@ -121,6 +116,7 @@ extension TLSContext {
 
   private func setUpServer() {
     let me = Unmanaged.passUnretained(self).toOpaque()
+    SSL_CTX_set_ex_data(server, 0, me)
     SSL_CTX_set_verify(server, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nil)
     SSL_CTX_set_cert_verify_callback(server, { PeerVerifier.callback($0, $1) }, me)
     SSL_CTX_set_alpn_select_cb(server, selectALPN, me)
@@ -135,7 +131,7 @@ extension TLSContext {
     alpn.withUnsafeBufferPointer { _ = SSL_CTX_set_alpn_protos(client, $0.baseAddress, UInt32($0.count)) }
     // Tickets go to the engine's cache through the callback; libssl's own cache has a lock.
     shim_SSL_CTX_set_session_cache_mode(client, Int(SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL))
-    SSL_CTX_sess_set_new_cb(client, storeTicket)
+    SSL_CTX_sess_set_new_cb(client, storeClientTicket)
   }
 
   /// What SVIDs are signed with in practice, the common one first; a short list makes short hellos.

@@ -10,7 +10,8 @@ extension TLSSession {
     /// The plaintext window is full; call again with another one and the rest of the input, which may be empty: libssl
     /// may hold the rest of a record (`plaintextPending`).
     case needsPlaintextRoom
-    /// An answer that the protocol demands (to a key update) doesn't fit the output window: send it and call again.
+    /// An answer that the protocol demands doesn't fit the output window: send it and call again. libssl 3.0 and 3.5 keep
+    /// the answer to a key update back until `encrypt` has something to say, so that in practice this doesn't happen.
     case needsOutput
     /// The peer has closed its direction with close_notify; whatever follows it is not read.
     case closed
@@ -37,7 +38,9 @@ extension TLSSession {
         switch SSL_get_error(session.ssl, result) {
         case SSL_ERROR_WANT_READ: return .needsInput
         case SSL_ERROR_WANT_WRITE: return .needsOutput
-        case SSL_ERROR_ZERO_RETURN: return .closed
+        case SSL_ERROR_ZERO_RETURN:
+          session.endOfInputIsClean = true
+          return .closed
         default: return .failed(session.failure())
         }
       }
@@ -113,5 +116,5 @@ extension TLSSession {
 
   /// AES-GCM is good for 2^24.5 full records under one key (RFC 8446 section 5.5); libssl doesn't count them. 2^23 leaves a
   /// margin and comes once in 128 GiB.
-  private static var recordsUnderKeyMax: UInt32 { 1 << 23 }
+  static var recordsUnderKeyMax: UInt32 { 1 << 23 }
 }
