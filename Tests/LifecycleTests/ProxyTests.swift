@@ -225,7 +225,7 @@ struct ReloadTests {
   /// A proxy that is configured by a file.
   private func fixture(_ root: FakeRoot, path: String) throws -> Fixture {
     var options = Proxy.Options()
-    options.watch = try ConfigurationWatch(path: path)
+    options.watch = try FileWatch(paths: [path])
     options.load = { () throws(Proxy.LoadFailure) in
       do throws(ConfigurationError) {
         return try Configuration.load(file: path).configuration

@@ -9,6 +9,9 @@ public enum Clocks {
   /// CLOCK_REALTIME in nanoseconds since 1970.
   public static var wallNanoseconds: UInt64 { read(CLOCK_REALTIME) }
 
+  /// Unix seconds, as certificates count.
+  static var wallSeconds: Int64 { Int64(wallNanoseconds / 1_000_000_000) }
+
   private static func read(_ clock: clockid_t) -> UInt64 {
     var time = timespec()
     clock_gettime(clock, &time)

@@ -160,6 +160,25 @@ extension Exposition {
     }
   }
 
+  /// Who the proxy is, and for how long.
+  mutating func write(_ identity: IdentityState) {
+    family(
+      name: "sidecar_certificate_reloads", type: .counter, help: "Identities that were loaded again, by the result.")
+    sample(labels: ["result": "success"], value: identity.reloadsSucceeded)
+    sample(labels: ["result": "failure"], value: identity.reloadsFailed)
+    guard let context = identity.context else { return }
+    family(
+      name: "sidecar_certificate_not_after_timestamp_seconds", type: .gauge, unit: .seconds,
+      help: "When the certificate expires, the earliest of several, since unix epoch in seconds.")
+    let expiries = [
+      ("leaf", context.chain.prefix(1)), ("chain", context.chain.dropFirst()), ("trust_bundle", context.bundle[...]),
+    ]
+    for (kind, certificates) in expiries {
+      guard let earliest = certificates.map(\.notAfter).min() else { continue }
+      sample(labels: ["kind": kind], value: Int(earliest))
+    }
+  }
+
   /// How the workers fare.
   mutating func writeWorkers(_ blocks: [MetricBlock]) {
     family(name: "sidecar_workers", type: .gauge, help: "Worker threads.")

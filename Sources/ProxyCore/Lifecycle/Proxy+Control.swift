@@ -10,31 +10,49 @@ extension Proxy {
   /// - Throws: signals were asked for and there is no descriptor for them.
   public func run() throws(StartError) -> Outcome {
     let signals = options.handlesSignals ? try SignalDescriptor() : nil
-    var watch = options.watch
+    var watches = Watches(
+      configuration: options.watch,
+      identity: state.withLock { state in
+        defer { state.identityWatch = nil }
+        return state.identityWatch
+      })
     defer {
       if let signals { close(signals.rawValue) }
-      watch?.close()
+      watches.configuration?.close()
+      watches.identity?.close()
     }
     while true {
-      sleep(signals, watch)
+      sleep(signals, watches)
       let now = Clocks.monotonicNanoseconds
-      while let signal = signals?.next() { handle(signal, &watch, now: now) }
-      watch?.readEvents(now: now)
-      if watch?.changed(now: now) == true { performReload() }
-      for request in takeRequests() { handle(request, &watch, now: now) }
+      while let signal = signals?.next() { handle(signal, &watches, now: now) }
+      watches.configuration?.readEvents(now: now)
+      watches.identity?.readEvents(now: now)
+      if watches.configuration?.changed(now: now) == true { performReload(&watches) }
+      if watches.identity?.changed(now: now) == true { reloadIdentity() }
+      for request in takeRequests() { handle(request, &watches, now: now) }
       applyResolutions()
       advance(now: now)
       if state.withLock({ $0.drain.phase }) == .ended { return finish() }
     }
   }
 
-  private func sleep(_ signals: SignalDescriptor?, _ watch: ConfigurationWatch?) {
+  /// What the control thread keeps an eye on.
+  struct Watches {
+    var configuration: FileWatch?
+    var identity: FileWatch?
+
+    fileprivate var deadline: UInt64? { [configuration?.deadline, identity?.deadline].compactMap { $0 }.min() }
+  }
+
+  private func sleep(_ signals: SignalDescriptor?, _ watches: Watches) {
     let drainDeadline = state.withLock { $0.drain.nextDeadline }
-    let deadline = [drainDeadline, watch?.deadline].compactMap { $0 }.min()
+    let deadline = [drainDeadline, watches.deadline].compactMap { $0 }.min()
     // poll(2) skips negative descriptors.
-    var polls = [wake.rawValue, signals?.rawValue ?? -1, watch?.descriptor ?? -1].map {
-      pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
-    }
+    let descriptors = [
+      wake.rawValue, signals?.rawValue ?? -1, watches.configuration?.descriptor ?? -1,
+      watches.identity?.descriptor ?? -1,
+    ]
+    var polls = descriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
     _ = poll(&polls, nfds_t(polls.count), Clocks.pollTimeout(until: deadline, now: Clocks.monotonicNanoseconds))
     EventDescriptor.acknowledge(wake)
   }
@@ -46,25 +64,27 @@ extension Proxy {
     }
   }
 
-  private func handle(_ signal: Int32, _ watch: inout ConfigurationWatch?, now: UInt64) {
+  private func handle(_ signal: Int32, _ watches: inout Watches, now: UInt64) {
     switch signal {
     case SIGTERM:
-      handle(.shutdown, &watch, now: now)
+      handle(.shutdown, &watches, now: now)
     case SIGINT:
-      handle(.interrupt, &watch, now: now)
+      handle(.interrupt, &watches, now: now)
     case SIGHUP:
       if let accessLog { accessLog.reopen(state.withLock { $0.configuration.accessLog }) }
-      handle(.reload, &watch, now: now)
+      handle(.reload, &watches, now: now)
     default:
       break
     }
   }
 
-  private func handle(_ request: Request, _ watch: inout ConfigurationWatch?, now: UInt64) {
+  private func handle(_ request: Request, _ watches: inout Watches, now: UInt64) {
     switch request {
     case .reload:
-      watch?.loaded()
-      performReload()
+      watches.configuration?.loaded()
+      performReload(&watches)
+      watches.identity?.loaded()
+      reloadIdentity()
     case .drain:
       transition("drain requested") { $0.drain(now: now) }
     case .shutdown:

@@ -21,6 +21,9 @@ extension Proxy {
     }
   }
 
+  /// Who the proxy is; nil when nothing uses TLS.
+  public var identity: TLSContext? { state.withLock { $0.identity.context } }
+
   public var workerCount: Int { workers.count }
 
   /// Connections that are open now, over all listeners.
@@ -72,6 +75,7 @@ extension Proxy {
     let series = directory.series(blocks: blocks)
     exposition.write(series)
     exposition.writeSecurity(series)
+    exposition.write(state.withLock { $0.identity })
     exposition.writeWorkers(blocks)
     ProcessMetrics.write(into: &exposition)
     return exposition.finish()

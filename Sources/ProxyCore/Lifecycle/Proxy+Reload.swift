@@ -6,10 +6,10 @@ import IOUring
 
 extension Proxy {
   /// Loads the configuration again and applies it; a bad one is logged and counted, and the running one stays.
-  func performReload() {
+  func performReload(_ watches: inout Watches) {
     guard let load = options.load else { return }
     do throws(LoadFailure) {
-      try apply(try load())
+      try apply(try load(), &watches)
       log.info("configuration reloaded")
       state.withLock { state in
         state.reloads.succeeded += 1
@@ -26,11 +26,17 @@ extension Proxy {
     }
   }
 
-  private func apply(_ new: Configuration) throws(LoadFailure) {
+  private func apply(_ new: Configuration, _ watches: inout Watches) throws(LoadFailure) {
     let (running, active, isServing) = state.withLock { ($0.configuration, $0.active, $0.drain.phase == .serving) }
     guard isServing else { throw LoadFailure(lines: ["the proxy is draining; a new configuration comes too late"]) }
     let plan = ReloadPlan(active: active, running: running, new: new)
+    let identity = try loadIdentity(new.identity, running: running.identity)
     let opened = try open(plan.added, beside: active)
+    if let identity {
+      watches.identity?.close()
+      watches.identity = Proxy.watch(new.identity, log)
+      adopt(identity)
+    }
 
     if !plan.needsRestart.isEmpty {
       log.warning("changed, but in effect only after a restart: \(plan.needsRestart.joined(separator: ", "))")
@@ -64,6 +70,20 @@ extension Proxy {
       state.connectionLimit = limit
       // A drain that is yet to begin goes by the new times.
       state.drain = DrainMachine(effective.drain)
+    }
+  }
+
+  /// - Returns: nil when the identity's files are the ones in use; their contents are the watch's business.
+  private func loadIdentity(
+    _ new: Configuration.Identity?, running: Configuration.Identity?
+  ) throws(LoadFailure) -> TLSContext? {
+    guard let new, new != running else { return nil }
+    do throws(TLSMaterialError) {
+      let (context, warnings) = try TLSContext.load(new, previous: state.withLock { $0.identity.context })
+      for warning in warnings { log.warning(warning) }
+      return context
+    } catch {
+      throw LoadFailure(lines: ["identity: \(error)"])
     }
   }
 

@@ -13,9 +13,11 @@ public final class Proxy: Sendable {
   /// What the command line knows and the configuration doesn't.
   public struct Options: Sendable {
     /// Tells of changes to the configuration file; nil: only SIGHUP reloads. The proxy closes it at the end of `run`.
-    public var watch: ConfigurationWatch?
+    public var watch: FileWatch?
     /// Loads the configuration anew, with the environment and the flags of the start.
     public var load: (@Sendable () throws(LoadFailure) -> Configuration)?
+    /// In place of the configuration's files.
+    public var identity: PEMIdentity?
     /// Whether `run` obeys SIGTERM, SIGINT and SIGHUP; `SignalDescriptor.blockSignals` comes first.
     public var handlesSignals = false
 
@@ -65,6 +67,9 @@ public final class Proxy: Sendable {
     var configuration: Configuration
     var active: [ActiveListener]
     var drain: DrainMachine
+    var identity: IdentityState
+    /// Watches the identity's files until `run` takes it over.
+    var identityWatch: FileWatch?
     /// Addresses as they were last handed to the workers.
     var resolved: [HostPort: Resolver.Resolution] = [:]
     /// `limits.connections` as far as the limit on open files allows.
@@ -101,7 +106,10 @@ public final class Proxy: Sendable {
     }
     descriptorLimit = DescriptorBudget.raiseLimit()
     let workerCount = configuration.workerCount
-    let limit = Proxy.connectionLimit(configuration, workerCount, descriptorLimit, log)
+    // Before the files are read: a change in between would go unnoticed.
+    let identityWatch = Proxy.watch(configuration.identity, log)
+    let identity = try Proxy.firstIdentity(configuration, options, log)
+    let limit: Int
     directory = ListenerDirectory()
 
     var sockets: [[Descriptor]] = []
@@ -117,6 +125,7 @@ public final class Proxy: Sendable {
         }
         active.append(ActiveListener(id: id, listener: listener))
       }
+      limit = Proxy.connectionLimit(configuration, workerCount, descriptorLimit, log)
       wake = try Proxy.eventDescriptor()
       accessLog =
         configuration.accessLog.format == .off
@@ -134,8 +143,10 @@ public final class Proxy: Sendable {
     configuration.listeners = active.map(\.listener)
     state = Mutex(
       State(
-        configuration: configuration, active: active, drain: DrainMachine(configuration.drain), connectionLimit: limit))
+        configuration: configuration, active: active, drain: DrainMachine(configuration.drain),
+        identity: IdentityState(context: identity), identityWatch: identityWatch, connectionLimit: limit))
 
+    if let identity { post(.updateIdentity(identity)) }
     resolveFirst()
     for (listener, sockets) in zip(active, sockets) { hand(sockets, of: listener) }
     log.info(
@@ -176,6 +187,17 @@ public final class Proxy: Sendable {
   }
 
   // MARK: Set-up
+
+  /// A watch over an identity's files; nil: there are none, or the host allows no watch.
+  static func watch(_ identity: Configuration.Identity?, _ log: Log) -> FileWatch? {
+    guard let identity else { return nil }
+    do throws(StartError) {
+      return try FileWatch(paths: [identity.certificate, identity.privateKey, identity.trustBundle])
+    } catch {
+      log.warning("\(error)")
+      return nil
+    }
+  }
 
   /// Gives each worker its socket of a listener.
   func hand(_ sockets: [Descriptor], of active: ActiveListener) {

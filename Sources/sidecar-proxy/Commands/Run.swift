@@ -18,8 +18,9 @@ struct Run: ParsableCommand {
   func run() throws {
     ProcessSetup.prepare()
     // Before the file is read: a change in between would go unnoticed.
-    let watch = options.path.map { path in Result { () throws(StartError) in try ConfigurationWatch(path: path) } }
-    let loaded = try load()
+    let watch = options.path.map { path in Result { () throws(StartError) in try FileWatch(paths: [path]) } }
+    let loaded: Configuration.Loaded
+    do throws(ConfigurationError) { loaded = try options.load() } catch { throw CommandFailure.configuration(error) }
     let configuration = loaded.configuration
     let log = Log(level: configuration.log.level, format: configuration.log.format)
     for warning in loaded.warnings { log.warning("\(warning)") }
@@ -38,17 +39,7 @@ struct Run: ParsableCommand {
     if outcome == .abandoned { throw ExitCode(1) }
   }
 
-  private func load() throws -> Configuration.Loaded {
-    let loaded: Configuration.Loaded
-    do throws(ConfigurationError) { loaded = try options.load() } catch { throw CommandFailure.configuration(error) }
-    guard !loaded.configuration.listeners.isEmpty else {
-      throw CommandFailure.usage(
-        "nothing to do: no listener is configured; give --config PATH or --forward LISTEN=TARGET")
-    }
-    return loaded
-  }
-
-  private func proxyOptions(_ watch: ConfigurationWatch?, _ log: Log) -> Proxy.Options {
+  private func proxyOptions(_ watch: FileWatch?, _ log: Log) -> Proxy.Options {
     var result = Proxy.Options()
     result.handlesSignals = true
     result.watch = watch

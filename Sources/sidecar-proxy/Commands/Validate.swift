@@ -18,11 +18,19 @@ struct Validate: ParsableCommand {
     print("configuration: \(options.path ?? "no file"), valid")
     var obstacles: [String] = []
 
-    if configuration.listeners.isEmpty { obstacles.append("no listener is configured; give --config or --forward") }
     for listener in configuration.listeners {
       print(
         "listener \(listener.name): \(listener.direction.rawValue) \(listener.bind) → \(listener.target), "
           + "tls \(listener.tls.rawValue)")
+    }
+    if let identity = configuration.identity {
+      do throws(TLSMaterialError) {
+        let (id, warnings) = try Proxy.check(identity)
+        print("identity: \(id)")
+        for warning in warnings { print("warning: \(warning)") }
+      } catch {
+        obstacles.append("identity: \(error)")
+      }
     }
     do throws(RingError) {
       print("engine: \(try Engine.select(configuration.engine).rawValue)")

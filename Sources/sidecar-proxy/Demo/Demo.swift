@@ -1,7 +1,7 @@
 // `demo`: the whole product in one process and without a file. A client talks to an app through two sidecars, and the
 // numbers are shown as they come:
 //
-//   client ─▶ outbound sidecar ─▶ inbound sidecar ─▶ app
+//   client ─▶ outbound sidecar ═ mutual TLS ═▶ inbound sidecar ─▶ app
 
 import ArgumentParser
 import Glibc
@@ -28,8 +28,9 @@ struct Demo: ParsableCommand {
       let signals = try SignalDescriptor()
       let log = Log(level: .warning)
       let app = try EchoApp()
-      let inbound = try DemoSidecar(.inbound, target: app.address, log: log)
-      let outbound = try DemoSidecar(.outbound, target: inbound.address, log: log)
+      let identities = try DemoIdentities()
+      let inbound = try DemoSidecar(.inbound, target: app.address, identities: identities, log: log)
+      let outbound = try DemoSidecar(.outbound, target: inbound.address, identities: identities, log: log)
       introduce(app, inbound, outbound)
       let client = LoadClient(connections: connections, to: outbound.address)
       let messages = show(client, outbound, until: signals)
@@ -45,7 +46,7 @@ struct Demo: ParsableCommand {
   private func introduce(_ app: EchoApp, _ inbound: DemoSidecar, _ outbound: DemoSidecar) {
     print(
       """
-      client ─▶ outbound \(outbound.address) ─▶ inbound \(inbound.address) ─▶ app \(app.address)
+      client ─▶ outbound \(outbound.address) ═ mutual TLS ═▶ inbound \(inbound.address) ─▶ app \(app.address)
 
       outbound  metrics http://\(outbound.endpoints.metricsAddress)/metrics  control http://\(outbound.endpoints.adminAddress)
       inbound   metrics http://\(inbound.endpoints.metricsAddress)/metrics  control http://\(inbound.endpoints.adminAddress)

@@ -11,19 +11,31 @@ struct DemoSidecar {
   let address: SocketAddress
   private let control: PosixThread
 
-  init(_ direction: Configuration.Listener.Direction, target: SocketAddress, log: Log) throws(StartError) {
+  init(
+    _ direction: Configuration.Listener.Direction, target: SocketAddress, identities: DemoIdentities, log: Log
+  ) throws(StartError) {
     let free = SocketAddress(ip: IPAddress(v4: 0x7f00_0001), port: 0)
     var configuration = Configuration()
     configuration.workers = .count(1)
-    configuration.listeners = [
-      Configuration.Listener(
-        name: direction.rawValue, direction: direction, bind: free, target: .address(target))
-    ]
+    var listener = Configuration.Listener(
+      name: direction.rawValue, direction: direction, bind: free, target: .address(target))
+    var options = Proxy.Options()
+    // Each side demands the other's identity, and no other.
+    switch direction {
+    case .inbound:
+      listener.tls = .strict
+      listener.allow = [Configuration.AllowRule(principals: [DemoIdentities.clientID])]
+      options.identity = identities.server
+    case .outbound:
+      listener.mesh = [Configuration.MeshRule(tls: .strict, principals: [DemoIdentities.serverID])]
+      options.identity = identities.client
+    }
+    configuration.listeners = [listener]
     configuration.admin.bind = free
     configuration.metrics.bind = free
     configuration.accessLog.format = .off
     configuration.limits.connections = 1_024
-    let proxy = try Proxy(configuration, log: log)
+    let proxy = try Proxy(configuration, options: options, log: log)
     self.proxy = proxy
     endpoints = try Endpoints(of: proxy)
     address = proxy.configuration.listeners[0].bind

@@ -1,30 +1,30 @@
-// Notices that the configuration file has changed, however that was done: written in place, renamed over, or swapped
-// by the kubelet through the `..data` symlink of a mounted ConfigMap. Made by the command line before it loads the file,
-// so that no change falls in between; owned by the control thread from `Proxy.run` on. inotify(7).
+// Notices that the configuration or the identity's files have changed, however that was done: written in place, renamed
+// over, or swapped by the kubelet through the `..data` symlink of a mounted volume. Made before the files are read, so
+// that no change falls in between; owned by the control thread from `Proxy.run` on. inotify(7).
 
 import Glibc
 
-/// Watches the directory of a file. The events only say that something there moved; whether the file is another one is
-/// asked of the file itself, through all symlinks, once the events have calmed down.
-public struct ConfigurationWatch: Sendable {
+/// Watches the directories of some files. The events only say that something there moved; whether a file is another one
+/// is asked of the file itself, through all symlinks, once the events have calmed down.
+public struct FileWatch: Sendable {
   /// Poll this for readability.
   let descriptor: Int32
-  private let path: String
+  private let paths: [String]
   private var debounce = Debounce()
-  private var seen: FileIdentity?
+  private var seen: [FileIdentity?]
 
   /// - Throws: the host gives no inotify instance or watch; then SIGHUP still reloads.
-  public init(path: String) throws(StartError) {
+  public init(paths: [String]) throws(StartError) {
     descriptor = inotify_init1(Int32(IN_NONBLOCK | IN_CLOEXEC))
-    guard descriptor >= 0 else { throw ConfigurationWatch.refusal(path) }
-    self.path = path
+    guard descriptor >= 0 else { throw FileWatch.refusal(paths[0]) }
+    self.paths = paths
     let events = UInt32(IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE | IN_MODIFY | IN_DELETE | IN_ATTRIB)
-    guard inotify_add_watch(descriptor, ConfigurationWatch.directory(of: path), events) >= 0 else {
-      let refusal = ConfigurationWatch.refusal(path)
+    for path in paths where inotify_add_watch(descriptor, FileWatch.directory(of: path), events) < 0 {
+      let refusal = FileWatch.refusal(path)
       Glibc.close(descriptor)
       throw refusal
     }
-    seen = FileIdentity(path: path)
+    seen = paths.map { FileIdentity(path: $0) }
   }
 
   func close() { _ = Glibc.close(descriptor) }
@@ -38,15 +38,17 @@ public struct ConfigurationWatch: Sendable {
     while read(descriptor, &buffer, buffer.count) > 0 { debounce.event(now: now) }
   }
 
-  /// Whether the file is another one than when this last said so. False while it is missing: a rename is on its way.
+  /// Whether a file is another one than when this last said so. False while one is missing: a rename is on its way.
   mutating func changed(now: UInt64) -> Bool {
-    guard debounce.fire(now: now), let identity = FileIdentity(path: path), identity != seen else { return false }
-    seen = identity
+    guard debounce.fire(now: now) else { return false }
+    let identities = paths.map { FileIdentity(path: $0) }
+    guard !identities.contains(nil), identities != seen else { return false }
+    seen = identities
     return true
   }
 
-  /// Remembers the file as it is now, because it was loaded for another reason.
-  mutating func loaded() { seen = FileIdentity(path: path) ?? seen }
+  /// Remembers the files as they are now, because they were loaded for another reason.
+  mutating func loaded() { seen = paths.map { FileIdentity(path: $0) } }
 
   private static func refusal(_ path: String) -> StartError {
     StartError(
