@@ -51,7 +51,7 @@ let package = Package(
     .testTarget(
       name: "LifecycleTests",
       dependencies: [
-        "Metrics", "ProxyCore", "sidecar-proxy",
+        "CZlib", "Metrics", "ProxyCore", "sidecar-proxy",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOEmbedded", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),

@@ -29,7 +29,7 @@ struct SidecarProxy: ParsableCommand {
         print(message(for: error))
         Glibc.exit(0)
       }
-      StandardError.write(fullMessage(for: error))
+      StandardError.write("sidecar-proxy: \(message(for: error)); see sidecar-proxy --help")
       // ArgumentParser says 64 (EX_USAGE) where the other commands of this house say 2.
       Glibc.exit(2)
     }

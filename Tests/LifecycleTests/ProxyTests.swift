@@ -12,17 +12,6 @@ import Testing
 
 private let freePort = SocketAddress(ip: IPAddress(v4: 0x7f00_0001), port: 0)
 
-/// Asks again until the answer is yes. The limit is for broken builds only: it is far beyond what any answer takes.
-private func eventually(_ condition: () throws -> Bool) rethrows -> Bool {
-  let deadline = Clocks.monotonicNanoseconds + 20_000_000_000
-  while Clocks.monotonicNanoseconds < deadline {
-    if try condition() { return true }
-    // Lets the threads that are waited for run; two cores may be shared by many tests.
-    usleep(2_000)
-  }
-  return false
-}
-
 /// A proxy in front of an echo server, with its control thread.
 private final class Fixture: Sendable {
   let proxy: Proxy

@@ -42,6 +42,8 @@ enum HTTPClient {
       let count = bytes.withUnsafeBytes {
         Glibc.send(descriptor, $0.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL))
       }
+      // A socket with a timeout is interrupted by any signal, SA_RESTART or not. signal(7).
+      if count < 0, errno == EINTR { continue }
       guard count > 0 else { throw failure("send") }
       sent += count
     }
@@ -52,6 +54,7 @@ enum HTTPClient {
     var chunk = [UInt8](repeating: 0, count: 16_384)
     while answer.count < answerBytesMax {
       let count = recv(descriptor, &chunk, chunk.count, 0)
+      if count < 0, errno == EINTR { continue }
       guard count >= 0 else { throw failure("receive") }
       if count == 0 { break }
       answer += chunk[..<count]
