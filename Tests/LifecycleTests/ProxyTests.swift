@@ -15,6 +15,7 @@ private let freePort = SocketAddress(ip: IPAddress(v4: 0x7f00_0001), port: 0)
 /// A proxy in front of an echo server, with its control thread.
 private final class Fixture: Sendable {
   let proxy: Proxy
+  private let app: EchoApp
   private let thread: PosixThread
   private let box: OutcomeBox
 
@@ -22,6 +23,7 @@ private final class Fixture: Sendable {
     _ adjust: (inout Configuration) -> Void = { _ in }, options: Proxy.Options = Proxy.Options(), log: Log? = nil
   ) throws {
     let app = try EchoApp()
+    self.app = app
     var configuration = Fixture.configuration(target: .address(app.address))
     adjust(&configuration)
     let proxy = try Proxy(configuration, options: options, log: log ?? Log(level: .error))
@@ -44,6 +46,8 @@ private final class Fixture: Sendable {
   }
 
   var address: SocketAddress { proxy.configuration.listeners[0].bind }
+
+  deinit { app.stop() }
 
   /// Waits for the control thread.
   func join() -> Proxy.Outcome? {
@@ -288,7 +292,7 @@ struct ReloadTests {
     #expect(fixture.sample("sidecar_config_last_reload_successful") == 0)
     try root.write("config.yaml", yaml(name: "in", port: port, connect: "8s"))
     #expect(eventually { fixture.proxy.configuration.timeouts.connect == .seconds(8) })
-    #expect(fixture.sample("sidecar_config_last_reload_successful") == 1)
+    #expect(eventually { fixture.sample("sidecar_config_last_reload_successful") == 1 })
     fixture.stop()
   }
 
@@ -317,6 +321,7 @@ struct ReloadTests {
     let port = try port()
     let root = try FakeRoot(["config.yaml": yaml(name: "old", port: port)])
     let app = try EchoApp()
+    defer { app.stop() }
     let path = root.path + "/config.yaml"
     try root.write("config.yaml", yaml(name: "old", port: port).replacing("127.0.0.1:9", with: "\(app.address)"))
     let fixture = try fixture(root, path: path)

@@ -43,7 +43,8 @@ extension Proxy {
     }
     let effective = plan.effective(running: running, new: new)
     if plan.changesTimeouts { post(.updateSettings(WorkerSettings(effective.timeouts))) }
-    let limit = Proxy.connectionLimit(effective, workers.count, descriptorLimit, log)
+    let limit = Proxy.connectionLimit(effective, workers.count, descriptorLimit)
+    if effective.limits != running.limits { Proxy.warn(ofLimit: limit, effective, descriptorLimit, log) }
     budget.setLimit(limit)
     log.setLevel(effective.log.level)
     log.setFormat(effective.log.format)

@@ -125,7 +125,8 @@ public final class Proxy: Sendable {
         }
         active.append(ActiveListener(id: id, listener: listener))
       }
-      limit = Proxy.connectionLimit(configuration, workerCount, descriptorLimit, log)
+      limit = Proxy.connectionLimit(configuration, workerCount, descriptorLimit)
+      Proxy.warn(ofLimit: limit, configuration, descriptorLimit, log)
       wake = try Proxy.eventDescriptor()
       accessLog =
         configuration.accessLog.format == .off
@@ -242,17 +243,18 @@ public final class Proxy: Sendable {
   }
 
   /// What of `limits.connections` the limit on open files allows.
-  static func connectionLimit(
-    _ configuration: Configuration, _ workers: Int, _ descriptorLimit: Int, _ log: Log
-  ) -> Int {
+  static func connectionLimit(_ configuration: Configuration, _ workers: Int, _ descriptorLimit: Int) -> Int {
     let budget = DescriptorBudget(
       limit: descriptorLimit, workers: workers, listeners: configuration.listeners.count)
+    return min(configuration.limits.connections, budget.connectionsMax)
+  }
+
+  static func warn(ofLimit limit: Int, _ configuration: Configuration, _ descriptorLimit: Int, _ log: Log) {
     let wanted = configuration.limits.connections
-    guard wanted > budget.connectionsMax else { return wanted }
+    guard limit < wanted else { return }
     log.warning(
       "limits.connections: \(wanted) needs more than the \(descriptorLimit) open files that this process may have; "
-        + "using \(budget.connectionsMax); raise the hard limit (ulimit -Hn) to get more")
-    return budget.connectionsMax
+        + "using \(limit); raise the hard limit (ulimit -Hn) to get more")
   }
 
   private static func links(

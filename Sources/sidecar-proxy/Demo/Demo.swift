@@ -37,6 +37,7 @@ struct Demo: ParsableCommand {
       client.stop()
       outbound.stop()
       inbound.stop()
+      app.stop()
       print("ended; \(messages) messages went there and back")
     } catch {
       throw CommandFailure.failed("\(error)")

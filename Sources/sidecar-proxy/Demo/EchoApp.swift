@@ -4,23 +4,35 @@
 import Glibc
 import ProxyCore
 
-/// A listening echo server; it ends with the process.
-struct EchoApp {
+/// A listening echo server.
+struct EchoApp: Sendable {
   let address: SocketAddress
+  private let listener: Int32
 
   init() throws(StartError) {
-    let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+    let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
+    let listener = socket(AF_INET, kind, 0)
     let any = SocketAddress(ip: IPAddress(v4: 0x7f00_0001), port: 0)
     guard listener >= 0, any.withSockAddr({ bind(listener, $0, $1) }) == 0, listen(listener, 128) == 0,
       let address = DemoSocket.localAddress(listener)
     else { throw StartError("demo: can't listen on 127.0.0.1: \(String(cString: strerror(errno)))") }
     self.address = address
+    self.listener = listener
     _ = PosixThread.start(name: "demo-app") { EchoApp.accept(on: listener) }
   }
 
+  /// Stops accepting; connections end with their clients.
+  func stop() { shutdown(listener, Int32(SHUT_RDWR)) }
+
   private static func accept(on listener: Int32) {
+    defer { close(listener) }
     while true {
+      // Waits here and not in accept(2), which reserves a descriptor while it blocks: that would show as one too many
+      // in process_open_fds.
+      var poll = pollfd(fd: listener, events: Int16(POLLIN), revents: 0)
+      _ = Glibc.poll(&poll, 1, -1)
       let connection = Glibc.accept(listener, nil, nil)
+      if connection < 0, errno == EAGAIN || errno == EINTR || errno == ECONNABORTED { continue }
       guard connection >= 0 else { return }
       DemoSocket.disableDelay(connection)
       _ = PosixThread.start(name: "demo-app-conn") { echo(connection) }
