@@ -15,6 +15,7 @@ public enum Call: Equatable, Sendable {
   case submitCancel(Pending?)
   case recycle(BufferID)
   case acceptNow(Descriptor)
+  case stopQueueing(Descriptor)
   case openSocket(family: Int32)
   case configureStream(Descriptor)
   case peerAddress(Descriptor)
@@ -77,6 +78,7 @@ struct CallPrinter {
     case .submitCancel(let target): "cancel(\(target.map { "\(text($0))" } ?? "nothing"))"
     case .recycle(let buffer): "recycle(\(buffer.rawValue))"
     case .acceptNow(let listener): "acceptNow(\(name(listener)))"
+    case .stopQueueing(let listener): "stopQueueing(\(name(listener)))"
     case .openSocket(let family): "openSocket(family: \(family))"
     case .configureStream(let socket): "configureStream(\(name(socket)))"
     case .peerAddress(let socket): "peerAddress(\(name(socket)))"

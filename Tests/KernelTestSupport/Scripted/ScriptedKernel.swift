@@ -66,6 +66,8 @@ public struct ScriptedKernel: Kernel, ~Copyable {
     Self.result(script.perform(.acceptNow(listener)), otherwise: -EAGAIN)
   }
 
+  public mutating func stopQueueing(_ listener: Descriptor) { _ = script.perform(.stopQueueing(listener)) }
+
   public mutating func openSocket(family: Int32) -> Int32 {
     Self.result(script.perform(.openSocket(family: family)), otherwise: -EIO)
   }

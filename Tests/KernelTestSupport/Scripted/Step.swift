@@ -49,6 +49,7 @@ public struct Step: Sendable {
   public static func acceptNow(_ listener: Descriptor, fails errno: Int32) -> Step {
     Step(call: .acceptNow(listener), answer: .result(-Int(errno)))
   }
+  public static func stopQueueing(_ listener: Descriptor) -> Step { Step(call: .stopQueueing(listener)) }
   public static func openSocket(_ family: Int32, gives socket: Descriptor) -> Step {
     Step(call: .openSocket(family: family), answer: .result(Int(socket.rawValue)))
   }

@@ -16,8 +16,10 @@ import Testing
     let bench = WorkerBench()
     bench.relay()
     bench.command(
-      .stopAccepting, expecting: [.acceptNow(.listener, fails: EAGAIN), .cancel(.accept(.listener))])
-    bench.turn([.failed(.accept(.listener), ECANCELED)], expecting: [.close(.listener)])
+      .stopAccepting, expecting: [.stopQueueing(.listener), .cancel(.accept(.listener))])
+    bench.turn(
+      [.failed(.accept(.listener), ECANCELED)],
+      expecting: [.acceptNow(.listener, fails: EAGAIN), .close(.listener)])
     bench.turn(
       [.received("still", from: .client, buffer: 0)],
       expecting: [.send(.server, "still"), .receive(.client, expectsData: false)])
@@ -46,10 +48,12 @@ import Testing
     let bench = WorkerBench()
     bench.relay()
     bench.command(
-      .stopAccepting, .stop, expecting: [.acceptNow(.listener, fails: EAGAIN), .cancel(.accept(.listener))])
+      .stopAccepting, .stop, expecting: [.stopQueueing(.listener), .cancel(.accept(.listener))])
     #expect(bench.isStopping)
     #expect(!bench.listenersAreQuiet)
-    bench.turn([.failed(.accept(.listener), ECANCELED)], expecting: [.close(.listener)])
+    bench.turn(
+      [.failed(.accept(.listener), ECANCELED)],
+      expecting: [.acceptNow(.listener, fails: EAGAIN), .close(.listener)])
     #expect(bench.listenersAreQuiet)
     #expect(bench.worker.connections.usedCount == 1)
     bench.turn(

@@ -116,8 +116,10 @@ import Testing
     bench.turn([.accepted(.client, on: .listener)], expecting: WorkerBench.connecting(to: "10.1.0.1:80"))
     bench.command(
       .removeListener(WorkerBench.listenerID),
-      expecting: [.acceptNow(.listener, fails: EAGAIN), .cancel(.accept(.listener))])
-    bench.turn([.failed(.accept(.listener), ECANCELED)], expecting: [.close(.listener)])
+      expecting: [.stopQueueing(.listener), .cancel(.accept(.listener))])
+    bench.turn(
+      [.failed(.accept(.listener), ECANCELED)],
+      expecting: [.acceptNow(.listener, fails: EAGAIN), .close(.listener)])
     bench.turn([.connected(.server)], expecting: Self.relaying(.server))
   }
 
