@@ -30,10 +30,27 @@ enum HTTPClient {
     for option in [SO_SNDTIMEO, SO_RCVTIMEO] {
       setsockopt(descriptor, SOL_SOCKET, option, &timeout, UInt32(MemoryLayout<timeval>.size))
     }
-    guard address.withSockAddr({ connect(descriptor, $0, $1) }) == 0 else { throw failure("connect to \(address)") }
+    guard connect(descriptor, to: address, timeoutSeconds: timeoutSeconds) else {
+      throw failure("connect to \(address)")
+    }
     let request = "\(method) \(path) HTTP/1.1\r\nHost: \(address)\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
     try send(Array(request.utf8), descriptor)
     return try parse(try receive(descriptor))
+  }
+
+  /// connect(2); an interrupted one goes on by itself and tells its outcome when the socket is writable.
+  private static func connect(_ descriptor: Int32, to address: SocketAddress, timeoutSeconds: Int) -> Bool {
+    if address.withSockAddr({ Glibc.connect(descriptor, $0, $1) }) == 0 { return true }
+    guard errno == EINTR else { return false }
+    var writable = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+    while poll(&writable, 1, Int32(timeoutSeconds * 1_000)) < 0 {
+      guard errno == EINTR else { return false }
+    }
+    var outcome: Int32 = ETIMEDOUT
+    var size = UInt32(MemoryLayout<Int32>.size)
+    if writable.revents != 0 { getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &outcome, &size) }
+    errno = outcome
+    return outcome == 0
   }
 
   private static func send(_ bytes: [UInt8], _ descriptor: Int32) throws(Failure) {
