@@ -21,7 +21,8 @@ extension Worker where K: ~Copyable {
         continue
       }
       connection.pointee.upstream = Descriptor(rawValue: descriptor)
-      acceptRetryDelay = AcceptBackOff.delayMin
+      // A success in the turn that ran short says nothing: it has the descriptor of one that was reset.
+      if acceptRetryAt == .max { acceptRetryDelay = AcceptBackOff.delayMin }
       if address.family != AF_UNIX { kernel.configureStream(connection.pointee.upstream) }
       submitConnect(slot, connection)
       return
