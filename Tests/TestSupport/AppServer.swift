@@ -16,7 +16,7 @@ package final class AppServer: Sendable {
   ///   - handler: serves one connection, which is closed when it returns. What it throws ends just that connection:
   ///     tests judge a server by what its clients see.
   package init(at endpoint: Endpoint? = nil, handler: @escaping Handler) throws {
-    let socket = try ListeningSocket(endpoint)
+    let socket = try endpoint.map { try ListeningSocket($0) } ?? ListeningSocket()
     self.endpoint = socket.endpoint
     let core = Core(socket: socket, handler: handler)
     self.core = core

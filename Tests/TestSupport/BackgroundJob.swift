@@ -42,6 +42,9 @@ package final class BackgroundJob<Value: Sendable>: Sendable {
 
   package var isFinished: Bool { outcome.result.withLock { $0 != nil } }
 
+  /// Throws what the closure threw, if it has ended that way.
+  package func rethrow() throws { _ = try outcome.result.withLock { $0 }?.get() }
+
   /// Waits for the end of the closure and gives its value.
   package func wait() throws -> Value {
     join()

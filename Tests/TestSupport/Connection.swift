@@ -56,6 +56,17 @@ package final class Connection: Sendable {
 
   package func send(_ bytes: [UInt8]) throws { try bytes.withUnsafeBytes { try send($0) } }
 
+  /// Sends to somebody who may have reset the connection by now.
+  /// - Returns: false when that is so. A reset is reported once only: receiving sees a plain end after that.
+  package func sendUnlessReset(_ bytes: [UInt8]) throws -> Bool {
+    do {
+      try send(bytes)
+      return true
+    } catch let error as SystemCallError where error.code == ECONNRESET || error.code == EPIPE {
+      return false
+    }
+  }
+
   package func send(_ text: String) throws { try send(Array(text.utf8)) }
 
   /// Sends until nothing more is taken: the receiver doesn't read, and every buffer in between is full.
@@ -130,6 +141,15 @@ package final class Connection: Sendable {
     guard answer == Array(text.utf8) else { throw HarnessError("an echo of \(text) came back as other bytes") }
   }
 
+  /// Whether bytes, the end or a reset are there to be received.
+  package var isReadable: Bool {
+    var readable = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    return poll(&readable, 1, 0) > 0
+  }
+
+  /// SO_SNDBUF, so that a sender that isn't read from gets stuck early.
+  package func limitSendBuffer(to bytes: Int32) { setOption(descriptor, SOL_SOCKET, SO_SNDBUF, bytes) }
+
   // MARK: Ending
 
   /// Sends the FIN; receiving goes on.
@@ -170,9 +190,19 @@ package final class ListeningSocket: Sendable {
   package let endpoint: Endpoint
   package let descriptor: Int32
 
-  /// - Parameter endpoint: nil: a free port on 127.0.0.1.
-  package init(_ endpoint: Endpoint? = nil, backlog: Int32 = 4_096) throws {
-    let endpoint = try endpoint ?? .freeLoopback()
+  /// A listening socket on a free port of 127.0.0.1.
+  package convenience init(backlog: Int32 = 4_096) throws {
+    while true {
+      do {
+        try self.init(.freeLoopback(), backlog: backlog)
+        return
+      } catch let error as SystemCallError where error.code == EADDRINUSE {
+        // Another process was quicker.
+      }
+    }
+  }
+
+  package init(_ endpoint: Endpoint, backlog: Int32 = 4_096) throws {
     self.endpoint = endpoint
     let descriptor = socket(endpoint.family, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
     guard descriptor >= 0 else { throw SystemCallError("socket") }

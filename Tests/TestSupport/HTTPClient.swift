@@ -15,14 +15,18 @@ package struct HTTPResponse: Sendable {
 /// One connection to an HTTP server, for any number of requests.
 package final class HTTPClient {
   package let connection: Connection
+  private let host: String
   private var received: [UInt8] = []
 
-  package init(to endpoint: Endpoint) throws { connection = try Connection(to: endpoint) }
+  package init(to endpoint: Endpoint) throws {
+    connection = try Connection(to: endpoint)
+    host = "\(endpoint)"
+  }
 
   package func request(
     _ method: String, _ path: String, headers: [(String, String)] = []
   ) throws -> HTTPResponse {
-    var text = "\(method) \(path) HTTP/1.1\r\nHost: sidecar\r\n"
+    var text = "\(method) \(path) HTTP/1.1\r\nHost: \(host)\r\n"
     for (name, value) in headers { text += "\(name): \(value)\r\n" }
     if method == "POST" { text += "Content-Length: 0\r\n" }
     try connection.send(text + "\r\n")

@@ -12,6 +12,8 @@ package final class SidecarProcess: Sendable {
     package var bind: Endpoint
     /// As the configuration writes it.
     package var target: String
+    /// Lives as long as the sidecar in front of it.
+    private var server: AppServer?
 
     /// - Parameter bind: nil: a free port on 127.0.0.1.
     package init(
@@ -23,9 +25,19 @@ package final class SidecarProcess: Sendable {
       self.target = target
     }
 
-    package init(_ name: String = "inbound", to server: AppServer) throws {
-      try self.init(name, target: "\(server.endpoint)")
+    package init(_ name: String = "inbound", bind: Endpoint? = nil, to server: AppServer) throws {
+      try self.init(name, bind: bind, target: "\(server.endpoint)")
+      self.server = server
     }
+  }
+
+  /// How the configuration file lies in its directory.
+  package enum Layout: Sendable {
+    /// A file, rewritten in place.
+    case file
+    /// As the kubelet mounts a ConfigMap: the file is a link into `..data`, which is a link to the current version's
+    /// directory, and an update moves that link.
+    case volume
   }
 
   package let process: ChildProcess
@@ -37,28 +49,34 @@ package final class SidecarProcess: Sendable {
   private let listeners: [Listener]
   private let workers: Int
   private let settings: [String: String]
+  private let layout: Layout
 
   /// Starts the sidecar and waits until it is ready.
   ///
   /// - Parameters:
   ///   - settings: top-level keys of the configuration and their values in YAML's flow style, over the harness's own.
+  ///   - layout: how the configuration file lies in its directory.
   ///   - launcher: a command in front of the binary's, such as `["ip", "netns", "exec", "name"]`.
   ///   - awaitsReadiness: whether `/healthz/ready` is in reach and asked.
   package init(
-    _ listeners: [Listener], workers: Int = 1, settings: [String: String] = [:], launcher: [String] = [],
-    awaitsReadiness: Bool = true
+    _ listeners: [Listener], workers: Int = 1, settings: [String: String] = [:], layout: Layout = .file,
+    launcher: [String] = [], awaitsReadiness: Bool = true
   ) throws {
     directory = try TemporaryDirectory()
     metricsEndpoint = try .freeLoopback()
     adminEndpoint = try .freeLoopback()
-    configurationPath = directory.file("sidecar.yaml")
+    configurationPath = directory.file(layout == .volume ? "volume/sidecar.yaml" : "sidecar.yaml")
     accessLogPath = directory.file("access.log")
     self.listeners = listeners
     self.workers = workers
     self.settings = settings
+    self.layout = layout
     let text = Self.configuration(
       listeners, workers: workers, metrics: metricsEndpoint, admin: adminEndpoint, accessLog: accessLogPath, settings)
-    try Files.write(text, to: configurationPath)
+    switch layout {
+    case .file: try Files.write(text, to: configurationPath)
+    case .volume: try Volume.write(text, to: "sidecar.yaml", in: directory.file("volume"))
+    }
     process = try ChildProcess(
       launcher + [try Self.binary(), "run", "--config", configurationPath], environment: Self.environment,
       in: directory)
@@ -70,7 +88,10 @@ package final class SidecarProcess: Sendable {
     let text = Self.configuration(
       listeners, workers: workers, metrics: metricsEndpoint, admin: adminEndpoint, accessLog: accessLogPath,
       settings.merging(changed) { $1 })
-    try Files.write(text, to: configurationPath)
+    switch layout {
+    case .file: try Files.write(text, to: configurationPath)
+    case .volume: try Volume.write(text, to: "sidecar.yaml", in: directory.file("volume"))
+    }
   }
 
   package func awaitReady() throws {
