@@ -110,9 +110,9 @@ struct ReloadTests {
       }
       try client.ping()
     }
-    let metrics = try sidecar.metrics()
-    #expect(Self.reloads(metrics, "failure") == 0)
-    #expect(Self.reloads(metrics, "success") == 3)
+    // It is counted after it has taken effect.
+    try sidecar.awaitMetrics("three reloads are counted") { Self.reloads($0, "success") == 3 }
+    #expect(Self.reloads(try sidecar.metrics(), "failure") == 0)
     try sidecar.stop()
   }
 
