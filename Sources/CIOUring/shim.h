@@ -110,3 +110,17 @@ static inline void sidecar_buffer_ring_add(struct io_uring_buf_ring *buffers, vo
   io_uring_buf_ring_add(buffers, address, length, identifier, mask, 0);
   io_uring_buf_ring_advance(buffers, 1);
 }
+
+/// epoll_ctl(2) with EPOLL_CTL_ADD or EPOLL_CTL_MOD; `data` comes back with each event. 0 or -errno.
+static inline int sidecar_epoll_control(int epoll, int operation, int descriptor, uint32_t events, uint64_t data) {
+  struct epoll_event event = {.events = events, .data.u64 = data};
+  return epoll_ctl(epoll, operation, descriptor, &event) == 0 ? 0 : -errno;
+}
+
+/// The readiness of one descriptor right now, without waiting: poll(2) events, 0 for none, or -errno.
+static inline int sidecar_poll_now(int descriptor, short events) {
+  struct pollfd query = {.fd = descriptor, .events = events};
+  int ready = poll(&query, 1, 0);
+  if (ready < 0) return -errno;
+  return query.revents & POLLNVAL ? -EBADF : query.revents;
+}

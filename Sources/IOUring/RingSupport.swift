@@ -4,7 +4,7 @@
 import CIOUring
 import Glibc
 
-/// A refused set-up step of a ring.
+/// A refused set-up step of a ring, or of the epoll kernel.
 public struct RingError: Error, Equatable, CustomStringConvertible {
   /// What was attempted, in the kernel's terms.
   public var operation: String
@@ -34,16 +34,18 @@ public struct RingError: Error, Equatable, CustomStringConvertible {
       return "a seccomp profile or security module refuses io_uring; "
         + "allow io_uring_setup, io_uring_enter and io_uring_register, or set engine: epoll"
     case ENOMEM:
-      return
-        "the locked-memory limit (ulimit -l) or the container's memory limit is too low; raise it, or set engine: epoll"
+      return "the locked-memory limit (ulimit -l) or the container's memory limit is too low; raise it"
+        + (isAboutRing ? ", or set engine: epoll" : "")
     case EINVAL:
       return "the kernel is older than \(RingSupport.minimumKernel); upgrade the node, or set engine: epoll"
     case EMFILE, ENFILE:
       return "no file descriptor is left; raise the limit on open files (ulimit -n)"
     default:
-      return "set engine: epoll to go without io_uring"
+      return isAboutRing ? "set engine: epoll to go without io_uring" : "no engine works without it"
     }
   }
+
+  private var isAboutRing: Bool { operation.hasPrefix("io_uring") }
 }
 
 /// What this host's io_uring can do.

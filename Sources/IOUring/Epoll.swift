@@ -1,0 +1,139 @@
+// epoll as a `Kernel`, for hosts that refuse io_uring: the same operations and completions, so that the worker runs
+// unchanged. This file owns the epoll instance and runs the turn; `Epoll+Operations.swift` starts operations,
+// `Epoll+Progress.swift` carries them on when a descriptor gets ready.
+//
+// An operation is tried when it is submitted, unless the descriptor is known not to be ready, and waits for an edge
+// otherwise. Each descriptor is registered once, edge-triggered, when something first waits on it, and what an edge
+// told is remembered. A relayed message costs one recv(2), one send(2) and its share of one epoll_wait(2): measured at
+// 64 connections × 64 bytes, 1.1 times the CPU of the ring.
+
+import CIOUring
+import Glibc
+
+/// Sizes of an epoll kernel. The defaults are for a worker of the proxy.
+public struct EpollOptions: Sendable {
+  /// Bytes per provided receive buffer.
+  public var receiveBufferSize = 16_384
+  /// Provided receive buffers, up to 65,536. 64 × 16 KiB = 1 MiB per worker at the most.
+  public var receiveBufferCount = 64
+
+  public init() {}
+}
+
+/// An epoll instance with its provided buffers. One thread uses it.
+public struct Epoll: HostKernel, ~Copyable {
+  let epoll: Int32
+  let table: DescriptorTable
+  private let events: UnsafeMutablePointer<epoll_event>
+  var completions: CompletionList
+
+  private let buffers: Reservation<UInt8>
+  /// A stack of the buffers nobody holds: the one used last, which is warm, is taken first.
+  let freeBuffers: UnsafeMutablePointer<UInt16>
+  var freeBufferCount: Int
+  public let receiveBufferSize: Int
+  public let receiveBufferCount: Int
+
+  public private(set) var now: UInt64
+  /// Whether the last turn was served without asking for events.
+  private var hasSkippedEvents = false
+
+  /// Events taken per epoll_wait(2); what is left comes with the next one.
+  private static var eventsMax: Int { 256 }
+  /// Numbers that the table is laid out for at most; 4 Mi descriptors reserve 480 MiB of address space.
+  private static var descriptorsMax: Int { 1 << 22 }
+
+  /// - Throws: the errno of epoll_create1(2) or of mmap(2), with the mend.
+  public init(options: EpollOptions = EpollOptions()) throws(RingError) {
+    precondition((1...65_536).contains(options.receiveBufferCount), "buffer identifiers have 16 bits")
+    let count = options.receiveBufferCount
+    let descriptors = Epoll.descriptorLimit()
+    // Every operation of every descriptor can complete in one turn; accepted descriptors are descriptors too.
+    let completions = try CompletionList(capacity: descriptors * (OperationKind.count + 1))
+    let table = try DescriptorTable(capacity: descriptors)
+    let buffers = try Reservation<UInt8>(count: count * options.receiveBufferSize)
+    let epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
+    guard epoll >= 0 else { throw RingError(operation: "epoll_create1", errno: errno) }
+    self.epoll = epoll
+    self.table = table
+    self.completions = completions
+    self.buffers = buffers
+    events = .allocate(capacity: Epoll.eventsMax)
+    freeBuffers = .allocate(capacity: count)
+    for index in 0..<count { freeBuffers[index] = UInt16(truncatingIfNeeded: count - 1 - index) }
+    freeBufferCount = count
+    receiveBufferSize = options.receiveBufferSize
+    receiveBufferCount = count
+    now = sidecar_monotonic_nanoseconds()
+  }
+
+  deinit {
+    _ = Glibc.close(epoll)
+    events.deallocate()
+    freeBuffers.deallocate()
+  }
+
+  /// No descriptor of this process can reach the hard limit, and only a privileged process can raise that.
+  private static func descriptorLimit() -> Int {
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return descriptorsMax }
+    return Int(min(limit.rlim_max, rlim_t(descriptorsMax)))
+  }
+
+  // MARK: The turn
+
+  public mutating func wait(until deadline: UInt64) {
+    completions.beginTurn()
+    // Completions from submissions (sends, for the most part) make a turn of their own, without a system call; but
+    // not two in a row, or they could keep the events out.
+    hasSkippedEvents = !completions.isEmpty && !hasSkippedEvents
+    if hasSkippedEvents {
+      now = sidecar_monotonic_nanoseconds()
+    } else {
+      waitForEvents(until: deadline)
+    }
+    completions.endTurn()
+  }
+
+  private mutating func waitForEvents(until deadline: UInt64) {
+    repeat {
+      let count = epoll_wait(epoll, events, Int32(Epoll.eventsMax), waitMilliseconds(until: deadline))
+      precondition(count >= 0 || errno == EINTR, "epoll_wait failed with errno \(errno)")
+      now = sidecar_monotonic_nanoseconds()
+      // A signal ends the turn, as it does on a ring.
+      guard count >= 0 else { return }
+      for index in 0..<Int(count) {
+        let event = events[index]
+        handle(
+          event.events, descriptor: Int32(truncatingIfNeeded: event.data.u64 & 0xFFFF_FFFF),
+          generation: UInt32(truncatingIfNeeded: event.data.u64 >> 32))
+      }
+      // An edge that completed nothing (a part of a send, data that nobody reads) does not end the turn.
+    } while completions.isEmpty && now < deadline
+  }
+
+  /// The timeout for epoll_wait(2): rounded up, so that the deadline has passed when it expires.
+  private func waitMilliseconds(until deadline: UInt64) -> Int32 {
+    if !completions.isEmpty || deadline <= now { return 0 }
+    if deadline == .max { return -1 }
+    let milliseconds = (deadline - now - 1) / 1_000_000 + 1
+    return Int32(truncatingIfNeeded: min(milliseconds, UInt64(Int32.max)))
+  }
+
+  public mutating func nextCompletion() -> Completion? { completions.next() }
+
+  /// Whether something has completed that the next turn will serve.
+  var hasCompletions: Bool { completions.hasMore }
+
+  // MARK: Provided receive buffers
+
+  public func receiveBuffer(_ buffer: BufferID) -> UnsafeMutableRawPointer {
+    UnsafeMutableRawPointer(buffers.elements) + Int(buffer.rawValue) &* receiveBufferSize
+  }
+
+  public mutating func recycle(_ buffer: BufferID) {
+    precondition(freeBufferCount < receiveBufferCount, "buffer \(buffer.rawValue) was given back twice")
+    freeBuffers[freeBufferCount] = buffer.rawValue
+    freeBufferCount += 1
+  }
+}
