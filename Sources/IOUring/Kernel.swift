@@ -22,7 +22,7 @@ public struct Descriptor: Equatable, Sendable {
 }
 
 /// Names one submitted operation. The submitter chooses the bits; the kernel returns them unread.
-/// Zero is reserved for the kernel's own use.
+/// Zero and all ones are reserved for the kernel's own use.
 @frozen
 public struct Token: Equatable, Sendable {
   public var rawValue: UInt64
@@ -114,7 +114,8 @@ public enum ShutdownDirection: Int32, Sendable {
 /// Rules that each implementation keeps, and that the conformance suite pins down:
 /// - every submitted operation completes exactly once without `.more`, also after `submitCancel`;
 /// - descriptors, buffers and addresses that were submitted stay valid until that final completion;
-/// - at most one send per descriptor is in flight (the caller's duty; two would reorder bytes);
+/// - at most one send per descriptor is in flight (the caller's duty; two would reorder bytes), and likewise one
+///   receive or accept, and one poll for each readiness;
 /// - completions of one turn may come in any order across operations;
 /// - an operation on a descriptor is finished before the descriptor is closed (the caller's duty).
 public protocol Kernel: ~Copyable {
@@ -127,7 +128,7 @@ public protocol Kernel: ~Copyable {
   func wallClockSeconds() -> Int64
 
   /// Hands over all that was submitted and waits for at least one completion, or until `deadline` (monotonic
-  /// nanoseconds; `.max` waits for ever).
+  /// nanoseconds; `.max` waits for ever). A signal may end it early.
   mutating func wait(until deadline: UInt64)
 
   /// The next completion of this turn. Completions that arise after `wait` returned belong to the next turn.
@@ -136,7 +137,7 @@ public protocol Kernel: ~Copyable {
   // MARK: Operations that complete later
 
   /// Accepts connections, non-blocking and close-on-exec; each completion's result is a new descriptor.
-  /// A multishot accept stays armed for as long as its completions carry `.more`.
+  /// A multishot accept stays armed for as long as its completions carry `.more`. The listener is non-blocking.
   mutating func submitAccept(_ listener: Descriptor, multishot: Bool, token: Token)
 
   /// connect(2). `address` stays valid until the completion.

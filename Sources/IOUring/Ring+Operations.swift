@@ -73,21 +73,24 @@ extension Ring {
     entry.pointee.user_data = token.rawValue
   }
 
-  /// IORING_OP_POLL_ADD.
+  /// IORING_OP_POLL_ADD, but for hang-ups: see `Ring+HangUp.swift`.
   public mutating func submitPoll(_ descriptor: Descriptor, for readiness: Readiness, token: Token) {
+    let events: Int32
+    switch readiness {
+    case .readable: events = POLLIN | SIDECAR_POLLRDHUP
+    case .writable: events = POLLOUT
+    case .hangUp:
+      submitHangUp(descriptor, token: token)
+      return
+    }
     let entry = submissionEntry()
-    let events: Int32 =
-      switch readiness {
-      case .readable: POLLIN | SIDECAR_POLLRDHUP
-      case .writable: POLLOUT
-      case .hangUp: 0
-      }
     io_uring_prep_poll_add(entry, descriptor.rawValue, UInt32(bitPattern: events))
     entry.pointee.user_data = token.rawValue
   }
 
   /// IORING_OP_ASYNC_CANCEL, silent: the outcome of the target tells enough.
   public mutating func submitCancel(_ target: Token) {
+    if cancelHangUp(target) { return }
     let entry = submissionEntry()
     io_uring_prep_cancel64(entry, target.rawValue, 0)
     entry.pointee.flags = UInt8(truncatingIfNeeded: SIDECAR_SQE_CQE_SKIP_SUCCESS)

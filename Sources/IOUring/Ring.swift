@@ -28,6 +28,13 @@ public struct Ring: HostKernel, ~Copyable {
   /// Completions `head..<tail` are this turn's. Both wrap.
   @usableFromInline var completionHead: UInt32 = 0
   @usableFromInline var completionTail: UInt32 = 0
+  /// Polls for hang-ups, which a ring can't express; `Ring+HangUp.swift`.
+  var hangUps: Epoll
+  var hangUpsInFlight = 0
+  var isWatchingHangUps = false
+  /// Whether `hangUps` has completions for this turn.
+  @usableFromInline var hangUpsAreReady = false
+
   public private(set) var now: UInt64
 
   /// Sets up a ring that isn't enabled yet: `enable()` ties it to the calling thread.
@@ -37,8 +44,10 @@ public struct Ring: HostKernel, ~Copyable {
     do throws(RingError) {
       try Ring.setUp(ring, options: options)
       do throws(RingError) {
-        bufferRing = try BufferRing(
+        let bufferRing = try BufferRing(
           ring: ring, bufferSize: options.receiveBufferSize, count: options.receiveBufferCount)
+        hangUps = try Ring.makeHangUps()
+        self.bufferRing = bufferRing
       } catch {
         io_uring_queue_exit(ring)
         throw error
@@ -102,10 +111,15 @@ public struct Ring: HostKernel, ~Copyable {
       sidecar_cq_set_head(ring, completionHead)
       // Zero marks entries that nobody waits for, such as a cancellation that came too late.
       if entry.user_data == 0 { continue }
+      if entry.user_data == Ring.hangUpToken {
+        // A poll reports events, a no-operation zero.
+        takeHangUps(wasPoll: entry.res != 0)
+        continue
+      }
       return Completion(
         token: Token(rawValue: entry.user_data), result: entry.res, flags: Completion.Flags(rawValue: entry.flags))
     }
-    return nil
+    return hangUpsAreReady ? nextHangUp() : nil
   }
 
   // MARK: Provided receive buffers
