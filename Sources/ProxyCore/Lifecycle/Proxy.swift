@@ -100,7 +100,11 @@ public final class Proxy: Sendable {
     self.options = options
     self.log = log
     do throws(RingError) {
-      engine = try Engine.select(configuration.engine)
+      let choice = try Engine.select(configuration.engine)
+      engine = choice.engine
+      if let reason = choice.fallbackReason {
+        log.warning("engine auto goes on with \(choice.engine.rawValue): \(reason)")
+      }
     } catch {
       throw StartError("\(error)")
     }

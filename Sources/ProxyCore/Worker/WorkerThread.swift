@@ -25,6 +25,9 @@ public final class WorkerThread: Sendable {
     case .ioUring:
       let ring = RingWorker(ring: try Ring(), links: links, settings: settings)
       try worker.launch { ring.run() }
+    case .epoll:
+      let epoll = EpollWorker(epoll: try Epoll(), links: links, settings: settings)
+      try worker.launch { epoll.run() }
     }
     return worker
   }
@@ -91,6 +94,22 @@ private final class RingWorker: @unchecked Sendable {
     } catch {
       fatalError("worker \(worker.links.index): \(error)")
     }
+    worker.run()
+  }
+}
+
+/// Carries an epoll kernel from the thread that sets it up to the one that uses it.
+///
+/// `@unchecked Sendable`: written once before the thread starts, taken once by it.
+private final class EpollWorker: @unchecked Sendable {
+  private var worker: Worker<Epoll>?
+
+  init(epoll: consuming Epoll, links: WorkerLinks, settings: WorkerSettings) {
+    worker = Worker(kernel: epoll, links: links, settings: settings)
+  }
+
+  func run() {
+    guard var worker = worker.take() else { return }
     worker.run()
   }
 }

@@ -33,7 +33,8 @@ struct Validate: ParsableCommand {
       }
     }
     do throws(RingError) {
-      print("engine: \(try Engine.select(configuration.engine).rawValue)")
+      let choice = try Engine.select(configuration.engine)
+      print("engine: \(choice.engine.rawValue)" + (choice.fallbackReason.map { ", since \($0)" } ?? ""))
     } catch {
       obstacles.append("engine: \(error)")
     }
