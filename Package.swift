@@ -38,6 +38,9 @@ let package = Package(
     .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
     .target(name: "KernelTestSupport", dependencies: ["IOUring"], path: "Tests/KernelTestSupport"),
 
+    .testTarget(name: "IOUringTests", dependencies: ["CIOUring", "IOUring"]),
+    .testTarget(name: "KernelConformanceTests", dependencies: ["CAllocationCounter", "IOUring"]),
+    .testTarget(name: "EngineTests", dependencies: ["ProxyCore"]),
     .testTarget(
       name: "WorkerTests",
       dependencies: ["CAllocationCounter", "IOUring", "KernelTestSupport", "Metrics", "ProxyCore"]),

@@ -1,0 +1,148 @@
+// Goal: sends move every byte in order, tell the truth about what went out, and never wait where they must not.
+// Method: connections with small socket buffers, so that one write shows a full socket; the peer drains on command.
+
+import Glibc
+import IOUring
+import Testing
+
+@Suite struct SendTests {
+  /// What fits is taken; the rest is not, and nothing waits for the peer.
+  @Test(arguments: KernelKind.allCases, Family.allCases)
+  func immediateSendComesShortOnAFullSocket(kind: KernelKind, family: Family) throws {
+    let world = try World(kind)
+    let (near, far) = try world.pair(family, smallBuffers: true)
+    defer { far.close() }
+    let bytes = pattern(1 << 20)
+    let first = try world.outcome(world.send(near, bytes, mode: .immediate))
+    #expect(first.result > 0 && first.result < bytes.count)
+    let rest = try world.fill(near)
+    #expect(try world.outcome(world.send(near, bytes, mode: .immediate)).result == -EAGAIN)
+    #expect(far.read(Int(first.result)) == Array(bytes.prefix(Int(first.result))))
+    #expect(far.read(rest).count == rest)
+    world.close(near)
+  }
+
+  /// A send that came short, or not at all, ends the wait by itself: the worker may have nothing else in flight.
+  @Test(arguments: KernelKind.allCases)
+  func immediateSendThatFailsNeedsNoOtherEvent(kind: KernelKind) throws {
+    let world = try World(kind)
+    let (near, far) = try world.pair(smallBuffers: true)
+    defer { far.close() }
+    _ = try world.fill(near)
+    let token = world.send(near, [1], mode: .immediate)
+    let deadline = world.now + 10_000_000_000
+    world.turn(until: deadline)
+    #expect(world.now < deadline)
+    #expect(try world.outcome(token).result == -EAGAIN)
+    world.close(near)
+  }
+
+  /// A send that took everything completes in the turn that submits it, and ends its wait.
+  @Test(arguments: KernelKind.allCases)
+  func immediateSendCompletesWithinTheNextTurn(kind: KernelKind) throws {
+    let world = try World(kind)
+    let (near, far) = try world.pair()
+    defer { far.close() }
+    let sent = world.send(near, pattern(64), mode: .immediate)
+    let deadline = world.now + 10_000_000_000
+    world.turn(until: deadline)
+    #expect(world.now < deadline && world.unclaimedCount == 1)
+    #expect(try world.outcome(sent).result == 64)
+    #expect(far.read(64) == pattern(64))
+    world.close(near)
+  }
+
+  /// A complete send outlives a full socket and ends when the peer has drained enough; bytes stay in order.
+  @Test(arguments: KernelKind.allCases, Family.allCases)
+  func completeSendFinishesWhileThePeerDrains(kind: KernelKind, family: Family) throws {
+    let world = try World(kind)
+    let (near, far) = try world.pair(family, smallBuffers: true)
+    defer { far.close() }
+    let bytes = pattern(1 << 20)
+    let sent = world.send(near, bytes, mode: .complete)
+    #expect(!world.hasCompleted(sent))
+    let reader = BackgroundReader(far, count: bytes.count)
+    #expect(try world.outcome(sent).result == bytes.count)
+    #expect(reader.result() == bytes)
+    world.close(near)
+  }
+
+  /// Two complete sends one after the other, the second submitted on the completion of the first, keep their order.
+  @Test(arguments: KernelKind.allCases)
+  func sendsInARowKeepTheirOrder(kind: KernelKind) throws {
+    let world = try World(kind)
+    let (near, far) = try world.pair(smallBuffers: true)
+    defer { far.close() }
+    let bytes = pattern(300_000)
+    let reader = BackgroundReader(far, count: bytes.count)
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      let chunk = Array(rest.prefix(70_001))
+      #expect(try world.outcome(world.send(near, chunk, mode: .complete)).result == chunk.count)
+      rest = rest.dropFirst(chunk.count)
+    }
+    #expect(reader.result() == bytes)
+    world.close(near)
+  }
+
+  /// The peer resets in the middle: what went out is reported first, then the error. No SIGPIPE.
+  @Test(arguments: KernelKind.allCases)
+  func completeSendIntoAResetEnds(kind: KernelKind) throws {
+    let world = try World(kind)
+    let (near, far) = try world.pair(smallBuffers: true)
+    let bytes = pattern(1 << 20)
+    let sent = world.send(near, bytes, mode: .complete)
+    #expect(!world.hasCompleted(sent))
+    far.reset()
+    let first = try world.outcome(sent)
+    #expect(first.result < bytes.count)
+    let second = try world.outcome(world.send(near, [1], mode: .complete))
+    #expect(second.result == -EPIPE || second.result == -ECONNRESET)
+    world.close(near)
+  }
+
+  /// After shutdown of the write side a send is refused at once.
+  @Test(arguments: KernelKind.allCases, [SendMode.immediate, .complete])
+  func sendAfterShutdownIsEPIPE(kind: KernelKind, mode: SendMode) throws {
+    let world = try World(kind)
+    let (near, far) = try world.pair()
+    defer { far.close() }
+    #expect(world.shutdown(near, .write) == 0)
+    #expect(try world.outcome(world.send(near, [1], mode: mode)).result == -EPIPE)
+    world.close(near)
+  }
+}
+
+/// Reads on a thread of its own, so that a sender can wait for it.
+final class BackgroundReader {
+  private var thread = pthread_t()
+  private let work: UnsafeMutablePointer<Work>
+
+  private struct Work {
+    var peer: Peer
+    var count: Int
+    var bytes: [UInt8]
+  }
+
+  init(_ peer: Peer, count: Int) {
+    work = .allocate(capacity: 1)
+    work.initialize(to: Work(peer: peer, count: count, bytes: []))
+    pthread_create(&thread, nil, BackgroundReader.run, work)
+  }
+
+  private static let run: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { argument in
+    let work = argument!.assumingMemoryBound(to: Work.self)
+    work.pointee.bytes = work.pointee.peer.read(work.pointee.count)
+    return nil
+  }
+
+  /// Waits for the bytes. Once.
+  func result() -> [UInt8] {
+    pthread_join(thread, nil)
+    defer {
+      work.deinitialize(count: 1)
+      work.deallocate()
+    }
+    return work.pointee.bytes
+  }
+}
