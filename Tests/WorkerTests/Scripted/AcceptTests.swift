@@ -33,20 +33,31 @@ import Testing
   func backOff(_ error: Int32) {
     let bench = WorkerBench()
     bench.listen(WorkerBench.plan(to: Self.target))
+    bench.turn([.failed(.accept(.listener), error)], expecting: [])
     var delay = milliseconds(10)
     for _ in 0..<9 {
-      bench.turn([.failed(.accept(.listener), error)], expecting: [])
       bench.advance(delay - 1, expecting: [])
       bench.turn(expecting: [])
       #expect(bench.script.deadline == bench.script.clock + 1)
-      bench.advance(1, expecting: [.accept(.listener)])
+      // After a shortage connections are taken one by one: a multishot accept would take the whole backlog.
+      bench.advance(1, expecting: [.poll(.listener, .readable)])
+      bench.turn(
+        [.ready(.listener, .readable, events: POLLIN)], expecting: [.acceptNow(.listener, fails: error)])
       delay = min(delay * 2, seconds(1))
     }
-    #expect(bench.count(.acceptPausedByDescriptors) == 9)
-    bench.turn([.accepted(.client, on: .listener)], expecting: WorkerBench.connecting(to: Self.target))
+    #expect(bench.count(.acceptPausedByDescriptors) == 10)
+    #expect(bench.budget.usedCount == 0)
+    bench.advance(delay, expecting: [.poll(.listener, .readable)])
+    // A connection that finds a descriptor for its upstream ends the shortage.
+    bench.turn(
+      [.ready(.listener, .readable, events: POLLIN)],
+      expecting: [.acceptNow(.listener, gives: .client)] + WorkerBench.connecting(to: Self.target) + [
+        .acceptNow(.listener, fails: EAGAIN), .accept(.listener),
+      ])
     // From the start again.
     bench.turn([.failed(.accept(.listener), error)], expecting: [])
-    bench.advance(milliseconds(10), expecting: [.accept(.listener)])
+    bench.advance(milliseconds(10) - 1, expecting: [])
+    bench.advance(1, expecting: [.poll(.listener, .readable)])
   }
 
   @Test("More connections than slots: the surplus is closed and its permit given back")
@@ -152,6 +163,26 @@ import Testing
       expecting: [.acceptNow(.listener, gives: .client)] + WorkerBench.connecting(to: Self.target) + [
         .acceptNow(.listener, fails: EAGAIN), .close(.listener),
       ])
+    #expect(bench.worker.connections.usedCount == 2)
+    #expect(bench.listenersAreQuiet)
+  }
+
+  @Test("A listener that takes connections one by one takes what waits as well")
+  func drainsWhilePolling() {
+    let bench = WorkerBench(limit: 1)
+    bench.command(
+      .addListener(WorkerBench.listenerID, .listener, WorkerBench.plan(to: Self.target)),
+      expecting: [.poll(.listener, .readable)])
+    bench.command(
+      .removeListener(WorkerBench.listenerID),
+      expecting: [.stopQueueing(.listener), .cancel(.poll(.listener, .readable))])
+    let last = Descriptor(rawValue: 1_000_050)
+    // The second goes beyond the limit: it would be reset otherwise.
+    bench.turn(
+      [.failed(.poll(.listener, .readable), ECANCELED)],
+      expecting: [.acceptNow(.listener, gives: .client)] + WorkerBench.connecting(to: Self.target)
+        + [.acceptNow(.listener, gives: last)] + WorkerBench.connecting(last, .secondServer, to: Self.target)
+        + [.acceptNow(.listener, fails: EAGAIN), .close(.listener)])
     #expect(bench.worker.connections.usedCount == 2)
     #expect(bench.listenersAreQuiet)
   }

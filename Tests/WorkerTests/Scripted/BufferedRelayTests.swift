@@ -45,9 +45,11 @@ import Testing
     bench.turn(
       [.received("message", from: .client, buffer: 1)],
       expecting: [.send(.server, "message"), .receive(.client, expectsData: false)])
-    bench.turn([.sent(3, to: .server)], expecting: [.recycle(1), .send(.server, "sage", .complete)])
+    bench.turn(
+      [.sent(3, to: .server)],
+      expecting: [.recycle(1), .send(.server, "sage", .complete), .poll(.client, .hangUp)])
     #expect(bench.worker.chunks.usedCount == 1)
-    // Short again: the chunk stays, the rest of it is sent.
+    // Short again: the chunk stays, the rest of it is sent. The source is watched already.
     bench.turn([.sent(1, to: .server)], expecting: [.send(.server, "age", .complete)])
     bench.turn([.sent(3, to: .server)], expecting: [])
     #expect(bench.worker.chunks.usedCount == 0)
@@ -62,7 +64,8 @@ import Testing
       [.received("message", from: .client, buffer: 1)],
       expecting: [.send(.server, "message"), .receive(.client, expectsData: false)])
     bench.turn(
-      [.failed(.send(.server), error)], expecting: [.recycle(1), .send(.server, "message", .complete)])
+      [.failed(.send(.server), error)],
+      expecting: [.recycle(1), .send(.server, "message", .complete), .poll(.client, .hangUp)])
     bench.turn([.sent(7, to: .server)], expecting: [])
     #expect(bench.worker.chunks.usedCount == 0)
   }
@@ -74,7 +77,9 @@ import Testing
     bench.turn(
       [.received("one", from: .client, buffer: 0)],
       expecting: [.send(.server, "one"), .receive(.client, expectsData: false)])
-    bench.turn([.sent(1, to: .server)], expecting: [.recycle(0), .send(.server, "ne", .complete)])
+    bench.turn(
+      [.sent(1, to: .server)],
+      expecting: [.recycle(0), .send(.server, "ne", .complete), .poll(.client, .hangUp)])
     // Copied out of the shared buffer, and not another receive.
     bench.turn([.received("two", from: .client, buffer: 1)], expecting: [.recycle(1)])
     #expect(bench.worker.chunks.usedCount == 2)
@@ -108,7 +113,8 @@ import Testing
       expecting: [.send(.server, "one"), .receive(.client, expectsData: false)])
     bench.turn([.received("two", from: .client, buffer: 1)], expecting: [])
     bench.turn(
-      [.sent(1, to: .server)], expecting: [.recycle(0), .recycle(1), .send(.server, "ne", .complete)])
+      [.sent(1, to: .server)],
+      expecting: [.recycle(0), .recycle(1), .send(.server, "ne", .complete), .poll(.client, .hangUp)])
     bench.turn(
       [.sent(2, to: .server)], expecting: [.send(.server, "two"), .receive(.client, expectsData: false)])
   }
@@ -130,7 +136,9 @@ import Testing
         .send(.server, "up"), .receive(.client, expectsData: false),
         .send(.client, "down"), .receive(.server, expectsData: false),
       ])
-    bench.turn([.failed(.send(.server), EAGAIN)], expecting: [.recycle(0), .send(.server, "up", .complete)])
+    bench.turn(
+      [.failed(.send(.server), EAGAIN)],
+      expecting: [.recycle(0), .send(.server, "up", .complete), .poll(.client, .hangUp)])
     bench.turn([.sent(4, to: .client)], expecting: [.recycle(1)])
     bench.turn(
       [.received("more", from: .server, buffer: 2)],

@@ -74,7 +74,9 @@ import Testing
         .splice(.pipeOut, .server, 50_000, moves: 20_000),
         .splice(.client, .pipeIn, Self.capacity - 30_000, moves: -Int(EAGAIN)),
         .splice(.pipeOut, .server, 30_000, moves: -Int(EAGAIN)), .poll(.server, .writable),
+        .poll(.client, .hangUp),
       ])
+    // Full again: the source is watched already.
     bench.turn(
       [.ready(.server, .writable, events: POLLOUT)],
       expecting: [
@@ -143,12 +145,11 @@ import Testing
         .splice(.client, .pipeIn, Self.capacity, moves: 500), .splice(.pipeOut, .server, 500, moves: 200),
         .splice(.client, .pipeIn, Self.capacity - 300, moves: 0),
         .splice(.pipeOut, .server, 300, moves: -Int(EAGAIN)), .poll(.server, .writable),
+        .poll(.client, .hangUp),
       ])
     bench.turn(
       [.ready(.server, .writable, events: POLLOUT)],
-      expecting: [
-        .splice(.pipeOut, .server, 300, moves: 300), .shutdown(.server), .poll(.client, .hangUp),
-      ])
+      expecting: [.splice(.pipeOut, .server, 300, moves: 300), .shutdown(.server)])
     #expect(bench.worker.pipes.usedCount == 0)
     #expect(bench.count(.receivedBytes) == 100_548)
   }
@@ -179,6 +180,28 @@ import Testing
     sink.expectNothingHeld()
   }
 
+  @Test("A reset of the source is noticed while the sink is full, although nobody reads from the source")
+  func resetBehindFullSink() {
+    let bench = Self.spliced()
+    bench.turn(
+      [.ready(.client, .readable, events: POLLIN)],
+      expecting: [
+        .splice(.client, .pipeIn, Self.capacity, moves: Self.capacity),
+        .splice(.pipeOut, .server, Self.capacity, moves: -Int(EAGAIN)), .poll(.server, .writable),
+        .poll(.client, .hangUp),
+      ])
+    bench.turn(
+      [.ready(.client, .hangUp, events: POLLERR | POLLHUP)],
+      expecting: [
+        .resetOnClose(.client), .resetOnClose(.server), .close(.pipeOut), .close(.pipeIn),
+        .cancel(.receive(.server)), .cancel(.poll(.server, .writable)),
+      ])
+    bench.turn([.failed(.poll(.server, .writable), ECANCELED)], expecting: [])
+    bench.turn([.failed(.receive(.server), ECANCELED)], expecting: WorkerBench.ending())
+    #expect(bench.closed(.downstreamReset) == 1)
+    bench.expectNothingHeld()
+  }
+
   @Test("A connection that is cut in bulk gives its pipe back only empty")
   func closedWithBytes() {
     let bench = Self.spliced()
@@ -187,14 +210,16 @@ import Testing
       expecting: [
         .splice(.client, .pipeIn, Self.capacity, moves: 500),
         .splice(.pipeOut, .server, 500, moves: -Int(EAGAIN)), .poll(.server, .writable),
+        .poll(.client, .hangUp),
       ])
     bench.command(
       .closeConnections(.shutdown),
       expecting: [
         .resetOnClose(.client), .resetOnClose(.server), .close(.pipeOut), .close(.pipeIn),
-        .cancel(.receive(.server)), .cancel(.poll(.server, .writable)),
+        .cancel(.receive(.server)), .cancel(.poll(.server, .writable)), .cancel(.poll(.client, .hangUp)),
       ])
     bench.turn([.failed(.poll(.server, .writable), ECANCELED)], expecting: [])
+    bench.turn([.failed(.poll(.client, .hangUp), ECANCELED)], expecting: [])
     bench.turn([.failed(.receive(.server), ECANCELED)], expecting: WorkerBench.ending())
     bench.expectNothingHeld()
   }
@@ -232,7 +257,7 @@ import Testing
     bench.turn([.received(large, from: .client, socketNonEmpty: true)], expecting: [.send(.server, large)])
     bench.turn(
       [.sent(60_000, to: .server)],
-      expecting: [.send(.server, String(repeating: "x", count: 40_000), .complete)])
+      expecting: [.send(.server, String(repeating: "x", count: 40_000), .complete), .poll(.client, .hangUp)])
     bench.turn([.sent(40_000, to: .server)], expecting: [.receive(.client, into: Self.bulkSize)])
     #expect(bench.count(.receivedBytes) == 100_048)
     #expect(bench.count(.relayedBufferedBytes) == 100_048)

@@ -133,7 +133,7 @@ import Testing
       [.accepted(.client, on: .listener)],
       expecting: [
         .peerAddress(.client, is: WorkerBench.clientAddress), .openSocket(AF_INET, fails: error),
-        .resetOnClose(.client), .close(.client), .notify(.control),
+        .cancel(.accept(.listener)), .resetOnClose(.client), .close(.client), .notify(.control),
       ])
     #expect(bench.closed(.descriptorsExhausted) == 1)
     #expect(bench.connectFailures(.descriptors) == 1)

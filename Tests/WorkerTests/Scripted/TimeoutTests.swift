@@ -52,17 +52,21 @@ import Testing
     bench.turn(
       [.received("abc", from: .client, buffer: 0)],
       expecting: [.send(.server, "abc"), .receive(.client, expectsData: false)])
-    bench.turn([.failed(.send(.server), EAGAIN)], expecting: [.recycle(0), .send(.server, "abc", .complete)])
+    bench.turn(
+      [.failed(.send(.server), EAGAIN)],
+      expecting: [.recycle(0), .send(.server, "abc", .complete), .poll(.client, .hangUp)])
     bench.advance(
       seconds(10) + Self.grain,
       expecting: [
         .resetOnClose(.client), .resetOnClose(.server), .cancel(.receive(.client)), .cancel(.receive(.server)),
-        .cancel(.send(.server)),
+        .cancel(.send(.server)), .cancel(.poll(.client, .hangUp)),
       ])
     bench.turn([.failed(.send(.server), ECANCELED)], expecting: [])
+    bench.turn([.failed(.poll(.client, .hangUp), ECANCELED)], expecting: [])
     bench.turn([.failed(.receive(.client), ECANCELED)], expecting: [])
     bench.turn([.failed(.receive(.server), ECANCELED)], expecting: WorkerBench.ending())
     #expect(bench.closed(.idleTimeout) == 1)
+    bench.expectNothingHeld()
   }
 
   @Test("The half that is left open ends by its own timeout, with a reset")
