@@ -23,6 +23,8 @@ extension Worker where K: ~Copyable {
       let half = connection.half(direction)
       if half.pointee.sourceEnded, half.pointee.isDrained { drained(slot, connection, direction) }
       guard connection.pointee.phase == .relaying else { return }
+      // The end of a TLS handshake may still be on its way to a slow peer.
+      if half.pointee.sinkIsSlow { watchForReset(slot, connection, direction.source) }
     }
   }
 

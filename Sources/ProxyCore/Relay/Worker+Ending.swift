@@ -63,6 +63,8 @@ extension Worker where K: ~Copyable {
   mutating func watchForReset(
     _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ side: Side
   ) {
+    // Before the relay the upstream may be missing, or an attempt that fails and gives way to the next address.
+    guard connection.pointee.phase == .relaying else { return }
     // A Unix socket hangs up when its peer closes in good order; a reset is no state of its own there.
     if side == .upstream && connection.pointee.upstreamAddress.family == AF_UNIX { return }
     if connection.pointee.inFlight.contains(.watch(side)) { return }

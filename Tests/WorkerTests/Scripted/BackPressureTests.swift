@@ -118,4 +118,36 @@ import Testing
     // Its client is.
     Self.sendSlowly(bench, Way.both[0], buffer: 1, arming: [.poll(.client, .hangUp)])
   }
+
+  @Test("A handshake that goes out slowly leaves the upstream alone until the relay starts")
+  func beforeRelay() throws {
+    let bench = WorkerBench()
+    bench.listen(WorkerBench.plan(to: "10.1.0.1:80", "10.1.0.2:80"))
+    bench.turn([.accepted(.client, on: .listener)], expecting: WorkerBench.connecting(to: "10.1.0.1:80"))
+    // What a TLS handshake does while its upstream is being connected, without the TLS.
+    let taken = bench.worker.chunks.take()
+    let chunk = try #require(taken)
+    chunk.copyMemory(from: "flight", byteCount: 6)
+    bench.script.begin(completing: [], expecting: [.send(.client, "flight")])
+    let piece = Piece(base: chunk, count: 6, home: .chunk)
+    bench.worker.send(piece, 0, bench.worker.connections[0], .toDownstream)
+    #expect(bench.script.end() == nil)
+    bench.worker.connections[0].pointee.phase = .handshaking
+    bench.turn([.sent(2, to: .client)], expecting: [.send(.client, "ight", .complete)])
+    bench.worker.connections[0].pointee.phase = .connecting
+    bench.turn([.sent(2, to: .client)], expecting: [.send(.client, "ht", .complete)])
+    // A watch would be in flight on the socket that is closed here.
+    bench.turn(
+      [.failed(.connect(.server), ECONNREFUSED)],
+      expecting: [
+        .close(.server), .openSocket(AF_INET, gives: .secondServer), .configureStream(.secondServer),
+        .connect(.secondServer, to: "10.1.0.2:80"),
+      ])
+    bench.turn(
+      [.connected(.secondServer)],
+      expecting: [
+        .receive(.client, expectsData: true), .receive(.secondServer, expectsData: false),
+        .poll(.secondServer, .hangUp),
+      ])
+  }
 }
