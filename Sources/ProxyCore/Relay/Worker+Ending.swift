@@ -76,6 +76,12 @@ extension Worker where K: ~Copyable {
     _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ side: Side, events: Int32
   ) {
     guard events < 0 || events & Int32(POLLERR) != 0 else { return }
+    // A direction that reads finds the reset by itself, behind the bytes that came before it.
+    let direction = Direction.from(side)
+    let isReading =
+      connection.pointee.inFlight.contains(.receive(direction))
+      || connection.pointee.inFlight.contains(.pollSource(direction))
+    if isReading { return }
     closeReset(slot, connection, by: side, errno: ECONNRESET)
   }
 

@@ -56,6 +56,16 @@ import Testing
     Self.sendSlowly(bench, Way.both[1], buffer: 1, arming: [.poll(.server, .hangUp)])
   }
 
+  @Test("A reset behind bytes that are still being read is left to the receive", arguments: Way.both)
+  func resetBehindBytes(_ way: Way) {
+    let bench = WorkerBench()
+    bench.relay()
+    Self.sendSlowly(bench, way, arming: [.poll(way.source, .hangUp)])
+    bench.turn([.ready(way.source, .hangUp, events: POLLERR | POLLHUP)], expecting: [])
+    bench.turn([.received("def", from: way.source, buffer: 1)], expecting: [.recycle(1)])
+    #expect(bench.worker.connections.usedCount == 1)
+  }
+
   @Test("A reset of a source that nobody reads resets the other side", arguments: Way.both)
   func reset(_ way: Way) {
     let bench = WorkerBench()
