@@ -12,7 +12,8 @@ struct SidecarProxy: ParsableCommand {
     abstract: "A service-mesh sidecar: TCP in, TCP out, with mutual TLS, metrics and a drain in between.",
     version: BuildInfo.version,
     subcommands: [
-      Run.self, Validate.self, Demo.self, Wait.self, Status.self, Top.self, Drain.self, Shutdown.self, Version.self,
+      Run.self, Validate.self, Demo.self, Wait.self, Status.self, Top.self, Drain.self, Shutdown.self,
+      Version.self,
     ])
 
   static func main() {
@@ -43,6 +44,8 @@ struct CommandFailure: Error {
 
   /// Something on this host or in the running proxy is not as it should be.
   static func failed(_ line: String) -> CommandFailure { CommandFailure(lines: [line], code: 1) }
+
+  static func failed(_ error: StartError) -> CommandFailure { CommandFailure(lines: error.lines, code: 1) }
 
   /// The configuration can't be used.
   static func configuration(_ error: ConfigurationError) -> CommandFailure {

@@ -10,12 +10,21 @@ public enum Clocks {
   public static var wallNanoseconds: UInt64 { read(CLOCK_REALTIME) }
 
   /// Unix seconds, as certificates count.
-  static var wallSeconds: Int64 { Int64(wallNanoseconds / 1_000_000_000) }
+  public static var wallSeconds: Int64 { Int64(wallNanoseconds / 1_000_000_000) }
 
   private static func read(_ clock: clockid_t) -> UInt64 {
     var time = timespec()
     clock_gettime(clock, &time)
     return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+  }
+
+  /// A moment in Unix seconds on the monotonic clock, as far as the wall clock's present setting tells; `now` if it is
+  /// past.
+  static func monotonicNanoseconds(at wallSeconds: Int64, now: UInt64) -> UInt64 {
+    let (wait, overflow) = wallSeconds.multipliedReportingOverflow(by: 1_000_000_000)
+    let nanoseconds = overflow ? UInt64(Int64.max) : UInt64(max(0, wait))
+    let present = wallNanoseconds
+    return nanoseconds > present ? now &+ (nanoseconds - present) : now
   }
 
   /// The milliseconds that poll(2) waits for a monotonic deadline: rounded up, so that it never wakes too early, and

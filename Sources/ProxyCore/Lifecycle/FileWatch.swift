@@ -1,6 +1,6 @@
-// Notices that the configuration or the identity's files have changed, however that was done: written in place, renamed
-// over, or swapped by the kubelet through the `..data` symlink of a mounted volume. Made before the files are read, so
-// that no change falls in between; owned by the control thread from `Proxy.run` on. inotify(7).
+// Notices that files have changed, however that was done: written in place, renamed over, or swapped by the kubelet
+// through the `..data` symlink of a mounted volume. One watches the configuration, one the identity. Made before the
+// files are read, so that no change falls in between; owned by the control thread from `Proxy.run` on. inotify(7).
 
 import Glibc
 
@@ -10,21 +10,22 @@ public struct FileWatch: Sendable {
   /// Poll this for readability.
   let descriptor: Int32
   private let paths: [String]
+  private var directories: Set<Int32> = []
   private var debounce = Debounce()
-  private var seen: [FileIdentity?]
+  /// Nil for a file that is missing.
+  private var seen: [FileIdentity?] = []
 
   /// - Throws: the host gives no inotify instance or watch; then SIGHUP still reloads.
   public init(paths: [String]) throws(StartError) {
     descriptor = inotify_init1(Int32(IN_NONBLOCK | IN_CLOEXEC))
-    guard descriptor >= 0 else { throw FileWatch.refusal(paths[0]) }
     self.paths = paths
-    let events = UInt32(IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE | IN_MODIFY | IN_DELETE | IN_ATTRIB)
-    for path in paths where inotify_add_watch(descriptor, FileWatch.directory(of: path), events) < 0 {
+    guard descriptor >= 0 else { throw FileWatch.refusal(paths.joined(separator: ", ")) }
+    for path in paths where watch(FileWatch.directory(of: path)) == nil {
       let refusal = FileWatch.refusal(path)
       Glibc.close(descriptor)
       throw refusal
     }
-    seen = paths.map { FileIdentity(path: $0) }
+    loaded()
   }
 
   func close() { _ = Glibc.close(descriptor) }
@@ -38,17 +39,42 @@ public struct FileWatch: Sendable {
     while read(descriptor, &buffer, buffer.count) > 0 { debounce.event(now: now) }
   }
 
-  /// Whether a file is another one than when this last said so. False while one is missing: a rename is on its way.
+  /// Whether a file is another one than when this last said so; a file that has vanished is another one too. Ask before
+  /// the files are read: what changes meanwhile is then noticed again.
   mutating func changed(now: UInt64) -> Bool {
     guard debounce.fire(now: now) else { return false }
-    let identities = paths.map { FileIdentity(path: $0) }
-    guard !identities.contains(nil), identities != seen else { return false }
-    seen = identities
-    return true
+    let before = seen
+    loaded()
+    return seen != before
   }
 
-  /// Remembers the files as they are now, because they were loaded for another reason.
-  mutating func loaded() { seen = paths.map { FileIdentity(path: $0) } }
+  /// Remembers the files as they are now, because they are about to be loaded for another reason.
+  mutating func loaded() {
+    watchDirectories()
+    seen = paths.map { FileIdentity(path: $0) }
+  }
+
+  /// Watches the directory that names each file, and the one that holds it in the end: what a symlink leads to may be
+  /// written in place. Repeated after each change, since the symlinks may lead elsewhere now.
+  private mutating func watchDirectories() {
+    var current: Set<Int32> = []
+    for path in paths {
+      if let named = watch(FileWatch.directory(of: path)) { current.insert(named) }
+      guard let resolved = realpath(path, nil) else { continue }
+      if let holding = watch(FileWatch.directory(of: String(cString: resolved))) { current.insert(holding) }
+      free(resolved)
+    }
+    // A directory that was deleted has lost its watch already, and this fails without harm.
+    for stale in directories.subtracting(current) { inotify_rm_watch(descriptor, stale) }
+    directories = current
+  }
+
+  /// - Returns: the watch's number, the same one for the same directory.
+  private func watch(_ directory: String) -> Int32? {
+    let events = UInt32(IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_CLOSE_WRITE | IN_MODIFY | IN_DELETE | IN_ATTRIB)
+    let number = inotify_add_watch(descriptor, directory, events)
+    return number >= 0 ? number : nil
+  }
 
   private static func refusal(_ path: String) -> StartError {
     StartError(

@@ -7,9 +7,14 @@ import IOUring
 
 /// Why the proxy can't start, or why a listener can't be added: one line with what, where and how to mend it.
 public struct StartError: Error, Sendable, Equatable, CustomStringConvertible {
-  public var description: String
+  /// More than one where several things are wrong at once.
+  public var lines: [String]
 
-  public init(_ description: String) { self.description = description }
+  public var description: String { lines.joined(separator: "\n") }
+
+  public init(_ line: String) { lines = [line] }
+
+  public init(lines: [String]) { self.lines = lines }
 }
 
 /// One listener's sockets, bound and listening.

@@ -6,6 +6,7 @@ import Metrics
 /// One scrape's view of the listeners' cells.
 struct ListenerSeries {
   let labels: Labels
+  let encryption: WorkerMetrics.Encryption
   /// Laid out as `WorkerMetrics.series`, from 0, summed over the workers.
   private(set) var cells: [UInt64]
 
@@ -14,6 +15,7 @@ struct ListenerSeries {
   init(
     _ entries: [ListenerDirectory.Entry], encryption: WorkerMetrics.Encryption, blocks: [MetricBlock]
   ) {
+    self.encryption = encryption
     labels = [
       "listener": entries[0].name, "direction": entries[0].direction.rawValue, "tls": encryption.label,
     ]
@@ -131,13 +133,14 @@ extension Exposition {
     }
   }
 
-  /// What TLS and the policy did: only for the series of connections under mutual TLS, or that were meant to be.
+  /// What TLS and the policy did. Handshakes only happen to connections that are meant to be encrypted; the policy
+  /// judges those in the clear as well.
   mutating func writeSecurity(_ series: [ListenerSeries]) {
+    let encrypted = series.filter { $0.encryption == .mutual }
     family(
       name: "sidecar_tls_handshakes", type: .counter,
-
       help: "TLS handshakes, by how they ended and whether they resumed.")
-    for one in series {
+    for one in encrypted {
       for outcome in WorkerMetrics.Handshake.allCases {
         let resumed = outcome == .succeeded(resumed: true)
         sample(
@@ -148,7 +151,7 @@ extension Exposition {
     family(
       name: "sidecar_tls_handshake_duration_seconds", type: .histogram, unit: .seconds,
       help: "How long successful TLS handshakes took.")
-    for one in series {
+    for one in encrypted {
       histogram(labels: one.labels, layout: .latency, cells: one.cells, at: WorkerMetrics.handshakeDurationOffset)
     }
     family(
@@ -164,18 +167,19 @@ extension Exposition {
   mutating func write(_ identity: IdentityState) {
     family(
       name: "sidecar_certificate_reloads", type: .counter, help: "Identities that were loaded again, by the result.")
-    sample(labels: ["result": "success"], value: identity.reloadsSucceeded)
-    sample(labels: ["result": "failure"], value: identity.reloadsFailed)
+    sample(labels: ["result": "success"], value: identity.reloads.succeeded)
+    sample(labels: ["result": "failure"], value: identity.reloads.failed)
     guard let context = identity.context else { return }
     family(
       name: "sidecar_certificate_not_after_timestamp_seconds", type: .gauge, unit: .seconds,
-      help: "When the certificate expires, the earliest of several, since unix epoch in seconds.")
-    let expiries = [
-      ("leaf", context.chain.prefix(1)), ("chain", context.chain.dropFirst()), ("trust_bundle", context.bundle[...]),
+      help: "When a certificate expires, the earliest where there are several, since unix epoch in seconds.")
+    let kinds = [
+      ("leaf", context.chain.prefix(1)), ("intermediate", context.chain.dropFirst()),
+      ("trust_bundle", context.bundle[...]),
     ]
-    for (kind, certificates) in expiries {
+    for (kind, certificates) in kinds {
       guard let earliest = certificates.map(\.notAfter).min() else { continue }
-      sample(labels: ["kind": kind], value: Int(earliest))
+      sample(labels: ["certificate": kind], value: Int(earliest))
     }
   }
 

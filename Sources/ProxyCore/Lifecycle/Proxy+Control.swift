@@ -10,12 +10,9 @@ extension Proxy {
   /// - Throws: signals were asked for and there is no descriptor for them.
   public func run() throws(StartError) -> Outcome {
     let signals = options.handlesSignals ? try SignalDescriptor() : nil
-    var watches = Watches(
-      configuration: options.watch,
-      identity: state.withLock { state in
-        defer { state.identityWatch = nil }
-        return state.identityWatch
-      })
+    var watches = Watches(configuration: options.watch)
+    state.withLock { swap(&watches.identity, &$0.identityWatch) }
+    watches.expiry = identity.flatMap { CertificateExpiry($0.chain) }
     defer {
       if let signals { close(signals.rawValue) }
       watches.configuration?.close()
@@ -25,36 +22,52 @@ extension Proxy {
       sleep(signals, watches)
       let now = Clocks.monotonicNanoseconds
       while let signal = signals?.next() { handle(signal, &watches, now: now) }
-      watches.configuration?.readEvents(now: now)
-      watches.identity?.readEvents(now: now)
-      if watches.configuration?.changed(now: now) == true { performReload(&watches) }
-      if watches.identity?.changed(now: now) == true { reloadIdentity() }
+      lookAtFiles(&watches, now: now)
       for request in takeRequests() { handle(request, &watches, now: now) }
       applyResolutions()
+      noteExpiry(&watches)
       advance(now: now)
       if state.withLock({ $0.drain.phase }) == .ended { return finish() }
     }
   }
 
-  /// What the control thread keeps an eye on.
+  /// What the control thread keeps an eye on; nobody else touches it.
   struct Watches {
     var configuration: FileWatch?
     var identity: FileWatch?
+    var patience = ReloadPatience()
+    /// Nil without an identity.
+    var expiry: CertificateExpiry?
 
-    fileprivate var deadline: UInt64? { [configuration?.deadline, identity?.deadline].compactMap { $0 }.min() }
+    /// When one of them wants to be asked, in monotonic nanoseconds.
+    fileprivate func deadline(now: UInt64) -> UInt64? {
+      let expiryDeadline = expiry?.nextAt.map { Clocks.monotonicNanoseconds(at: $0, now: now) }
+      return [configuration?.deadline, identity?.deadline, patience.deadline, expiryDeadline].compactMap { $0 }.min()
+    }
   }
 
   private func sleep(_ signals: SignalDescriptor?, _ watches: Watches) {
+    let now = Clocks.monotonicNanoseconds
     let drainDeadline = state.withLock { $0.drain.nextDeadline }
-    let deadline = [drainDeadline, watches.deadline].compactMap { $0 }.min()
-    // poll(2) skips negative descriptors.
+    let deadline = [drainDeadline, watches.deadline(now: now)].compactMap { $0 }.min()
     let descriptors = [
-      wake.rawValue, signals?.rawValue ?? -1, watches.configuration?.descriptor ?? -1,
-      watches.identity?.descriptor ?? -1,
+      wake.rawValue, signals?.rawValue, watches.configuration?.descriptor, watches.identity?.descriptor,
     ]
-    var polls = descriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
-    _ = poll(&polls, nfds_t(polls.count), Clocks.pollTimeout(until: deadline, now: Clocks.monotonicNanoseconds))
+    // poll(2) skips negative descriptors.
+    var polls = descriptors.map { pollfd(fd: $0 ?? -1, events: Int16(POLLIN), revents: 0) }
+    _ = poll(&polls, nfds_t(polls.count), Clocks.pollTimeout(until: deadline, now: now))
     EventDescriptor.acknowledge(wake)
+  }
+
+  private func lookAtFiles(_ watches: inout Watches, now: UInt64) {
+    watches.configuration?.readEvents(now: now)
+    watches.identity?.readEvents(now: now)
+    if watches.configuration?.changed(now: now) == true { performReload(&watches) }
+    if watches.identity?.changed(now: now) == true {
+      reloadIdentity(&watches, now: now, isLastLook: false)
+    } else if watches.patience.fire(now: now) {
+      reloadIdentity(&watches, now: now, isLastLook: true)
+    }
   }
 
   private func takeRequests() -> [Request] {
@@ -82,9 +95,12 @@ extension Proxy {
     switch request {
     case .reload:
       watches.configuration?.loaded()
+      let identity = state.withLock { $0.configuration.identity }
       performReload(&watches)
+      // Other files were loaded with the configuration that names them.
+      guard identity == state.withLock({ $0.configuration.identity }) else { return }
       watches.identity?.loaded()
-      reloadIdentity()
+      reloadIdentity(&watches, now: now, isLastLook: true)
     case .drain:
       transition("drain requested") { $0.drain(now: now) }
     case .shutdown:

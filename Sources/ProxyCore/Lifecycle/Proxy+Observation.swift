@@ -13,16 +13,26 @@ extension Proxy {
 
   /// Why no new connections should be sent here; empty: ready. One line each.
   public var unreadyReasons: [String] {
-    switch phase {
-    case .serving: []
-    case .grace, .draining: ["draining"]
-    case .closing, .ended: ["shutting down"]
-    case .drained: ["drained"]
-    }
+    let phaseReasons =
+      switch phase {
+      case .serving: [] as [String]
+      case .grace, .draining: ["draining"]
+      case .closing, .ended: ["shutting down"]
+      case .drained: ["drained"]
+      }
+    return phaseReasons + identityReasons
+  }
+
+  private var identityReasons: [String] {
+    guard let identity, identity.validUntil <= Clocks.wallSeconds else { return [] }
+    return ["the identity \(identity.id) expired on \(TLSMaterialError.date(identity.validUntil))"]
   }
 
   /// Who the proxy is; nil when nothing uses TLS.
   public var identity: TLSContext? { state.withLock { $0.identity.context } }
+
+  /// How the last attempt to load the identity again ended; nil: there was none since the start.
+  public var lastIdentityReload: IdentityReload? { state.withLock { $0.identity.lastReload } }
 
   public var workerCount: Int { workers.count }
 
@@ -47,14 +57,14 @@ extension Proxy {
   /// All metrics of the proxy, for one scrape.
   public func metrics(format: ExpositionFormat) -> [UInt8] {
     let blocks = workers.map(\.metrics)
-    let (phase, reloads, limit) = state.withLock { ($0.drain.phase, $0.reloads, $0.connectionLimit) }
+    let (identity, reloads, limit) = state.withLock { ($0.identity, $0.reloads, $0.connectionLimit) }
     var exposition = Exposition(format: format)
     exposition.family(name: "sidecar_build", type: .info, help: "The version of the proxy.")
     exposition.info(labels: ["version": BuildInfo.version])
     exposition.family(name: "sidecar_engine", type: .info, help: "The kernel interface that the workers use.")
     exposition.info(labels: ["engine": engine.rawValue])
     exposition.family(name: "sidecar_ready", type: .gauge, help: "1 when new connections are welcome, else 0.")
-    exposition.sample(value: phase == .serving ? 1 : 0)
+    exposition.sample(value: unreadyReasons.isEmpty ? 1 : 0)
     exposition.family(
       name: "sidecar_config_reloads", type: .counter, help: "Configurations that were loaded again, by the result.")
     exposition.sample(labels: ["result": "success"], value: reloads.succeeded)
@@ -75,7 +85,7 @@ extension Proxy {
     let series = directory.series(blocks: blocks)
     exposition.write(series)
     exposition.writeSecurity(series)
-    exposition.write(state.withLock { $0.identity })
+    exposition.write(identity)
     exposition.writeWorkers(blocks)
     ProcessMetrics.write(into: &exposition)
     return exposition.finish()

@@ -30,13 +30,15 @@ extension Proxy {
     let (running, active, isServing) = state.withLock { ($0.configuration, $0.active, $0.drain.phase == .serving) }
     guard isServing else { throw LoadFailure(lines: ["the proxy is draining; a new configuration comes too late"]) }
     let plan = ReloadPlan(active: active, running: running, new: new)
-    let identity = try loadIdentity(new.identity, running: running.identity)
-    let opened = try open(plan.added, beside: active)
-    if let identity {
-      watches.identity?.close()
-      watches.identity = Proxy.watch(new.identity, log)
-      adopt(identity)
+    let replacement = try otherIdentity(new.identity, than: running.identity)
+    let opened: [(listener: ActiveListener, sockets: [Descriptor])]
+    do throws(LoadFailure) {
+      opened = try open(plan.added, beside: active)
+    } catch {
+      replacement?.watch?.close()
+      throw error
     }
+    if let replacement { replace(with: replacement, &watches) }
 
     if !plan.needsRestart.isEmpty {
       log.warning("changed, but in effect only after a restart: \(plan.needsRestart.joined(separator: ", "))")
@@ -74,18 +76,21 @@ extension Proxy {
     }
   }
 
-  /// - Returns: nil when the identity's files are the ones in use; their contents are the watch's business.
-  private func loadIdentity(
-    _ new: Configuration.Identity?, running: Configuration.Identity?
-  ) throws(LoadFailure) -> TLSContext? {
-    guard let new, new != running else { return nil }
-    do throws(TLSMaterialError) {
-      let (context, warnings) = try TLSContext.load(new, previous: state.withLock { $0.identity.context })
-      for warning in warnings { log.warning(warning) }
-      return context
-    } catch {
-      throw LoadFailure(lines: ["identity: \(error)"])
-    }
+  /// The identity of a new configuration, loaded but not yet in use.
+  /// - Returns: nil when the files are the same ones; their contents are the present watch's business.
+  private func otherIdentity(
+    _ new: Configuration.Identity?, than running: Configuration.Identity?
+  ) throws(LoadFailure) -> FollowedIdentity? {
+    guard new != running else { return nil }
+    guard let new else { return FollowedIdentity() }
+    return try Proxy.followIdentity(new, replacing: identity, log)
+  }
+
+  /// Ahead of the listeners, which may use it at once.
+  private func replace(with replacement: FollowedIdentity, _ watches: inout Watches) {
+    watches.identity?.close()
+    watches.identity = replacement.watch
+    if let context = replacement.context { adopt(context, &watches) } else { dropIdentity(&watches) }
   }
 
   /// Binds all new listeners or none.

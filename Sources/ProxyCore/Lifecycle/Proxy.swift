@@ -16,8 +16,8 @@ public final class Proxy: Sendable {
     public var watch: FileWatch?
     /// Loads the configuration anew, with the environment and the flags of the start.
     public var load: (@Sendable () throws(LoadFailure) -> Configuration)?
-    /// In place of the configuration's files.
-    public var identity: PEMIdentity?
+    /// Who the proxy is, in place of the configuration's files.
+    public var identity: TLSContext?
     /// Whether `run` obeys SIGTERM, SIGINT and SIGHUP; `SignalDescriptor.blockSignals` comes first.
     public var handlesSignals = false
 
@@ -92,13 +92,14 @@ public final class Proxy: Sendable {
     init() { lastSuccessAt = Clocks.wallNanoseconds }
   }
 
-  /// Binds all listeners, starts the access log, the resolver and the workers. From here on connections are served;
-  /// `run` must follow, or nobody drains.
+  /// Loads the identity, binds all listeners, starts the access log, the resolver and the workers. From here on
+  /// connections are served; `run` must follow, or nobody drains.
   ///
-  /// - Throws: one line with what was refused, where, and how to mend it. Nothing is left running.
+  /// - Throws: what was refused, where, and how to mend it, one line each. Nothing is left running.
   public init(_ configuration: Configuration, options: Options = Options(), log: Log) throws(StartError) {
     self.options = options
     self.log = log
+    let identity = try Proxy.firstIdentity(configuration, options, log)
     do throws(RingError) {
       let choice = try Engine.select(configuration.engine)
       engine = choice.engine
@@ -106,13 +107,11 @@ public final class Proxy: Sendable {
         log.warning("engine auto goes on with \(choice.engine.rawValue): \(reason)")
       }
     } catch {
+      identity.watch?.close()
       throw StartError("\(error)")
     }
     descriptorLimit = DescriptorBudget.raiseLimit()
     let workerCount = configuration.workerCount
-    // Before the files are read: a change in between would go unnoticed.
-    let identityWatch = Proxy.watch(configuration.identity, log)
-    let identity = try Proxy.firstIdentity(configuration, options, log)
     let limit: Int
     directory = ListenerDirectory()
 
@@ -141,6 +140,7 @@ public final class Proxy: Sendable {
       budget = links[0].budget
       workers = try Proxy.startWorkers(links, engine: engine, settings: WorkerSettings(configuration.timeouts))
     } catch {
+      identity.watch?.close()
       for descriptor in sockets.joined() { close(descriptor.rawValue) }
       throw error
     }
@@ -149,9 +149,10 @@ public final class Proxy: Sendable {
     state = Mutex(
       State(
         configuration: configuration, active: active, drain: DrainMachine(configuration.drain),
-        identity: IdentityState(context: identity), identityWatch: identityWatch, connectionLimit: limit))
+        identity: IdentityState(context: identity.context), identityWatch: identity.watch, connectionLimit: limit))
 
-    if let identity { post(.updateIdentity(identity)) }
+    // Ahead of the listeners: no connection may find a worker that doesn't know who it is.
+    if let context = identity.context { post(.updateIdentity(context)) }
     resolveFirst()
     for (listener, sockets) in zip(active, sockets) { hand(sockets, of: listener) }
     log.info(
@@ -192,17 +193,6 @@ public final class Proxy: Sendable {
   }
 
   // MARK: Set-up
-
-  /// A watch over an identity's files; nil: there are none, or the host allows no watch.
-  static func watch(_ identity: Configuration.Identity?, _ log: Log) -> FileWatch? {
-    guard let identity else { return nil }
-    do throws(StartError) {
-      return try FileWatch(paths: [identity.certificate, identity.privateKey, identity.trustBundle])
-    } catch {
-      log.warning("\(error)")
-      return nil
-    }
-  }
 
   /// Gives each worker its socket of a listener.
   func hand(_ sockets: [Descriptor], of active: ActiveListener) {

@@ -44,6 +44,11 @@ public struct CertificateSummary: Sendable, Equatable {
     ERR_clear_error()
   }
 
+  /// The first and the last moment of its validity in the form of RFC 3339.
+  public var validity: (notBefore: String, notAfter: String) {
+    (TLSMaterialError.date(notBefore), TLSMaterialError.date(notAfter))
+  }
+
   private static func text(of name: OpaquePointer?) -> String {
     guard let name, let bio = BIO_new(BIO_s_mem()) else { return "" }
     defer { BIO_free(bio) }

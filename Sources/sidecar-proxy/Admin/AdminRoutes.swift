@@ -100,36 +100,6 @@ extension RouteTable {
     json.member("downstream_path", snapshot.paths.1.rawValue)
   }
 
-  private static func certificates(_ proxy: Proxy) -> HTTPResponse {
-    let identity = proxy.identity
-    return .json { json in
-      json.object { json in
-        json.key("id")
-        json.value(identity?.id.uri)
-        for (key, list) in [("chain", identity?.chain ?? []), ("trust_bundle", identity?.bundle ?? [])] {
-          json.key(key)
-          json.array { json in
-            for certificate in list { json.object { write(certificate, into: &$0) } }
-          }
-        }
-      }
-    }
-  }
-
-  private static func write(_ certificate: CertificateSummary, into json: inout JSONWriter) {
-    json.member("subject", certificate.subject)
-    json.member("issuer", certificate.issuer)
-    json.member("serial_number", certificate.serialNumber)
-    json.key("id")
-    json.value(certificate.id?.uri)
-    json.key("not_before")
-    json.value(wallNanoseconds: UInt64(clamping: certificate.notBefore) &* 1_000_000_000)
-    json.key("not_after")
-    json.value(wallNanoseconds: UInt64(clamping: certificate.notAfter) &* 1_000_000_000)
-    json.member("key", certificate.key)
-    json.member("sha256", certificate.sha256)
-  }
-
   private static func setLevel(_ proxy: Proxy, _ request: HTTPRequest) -> HTTPResponse {
     let levels = Configuration.Log.Level.allCases.map(\.rawValue).joined(separator: ", ")
     guard let text = request.query.first(where: { $0.name == "level" })?.value,

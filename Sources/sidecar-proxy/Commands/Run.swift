@@ -10,7 +10,7 @@ struct Run: ParsableCommand {
     abstract: "Run the proxy until it is told to stop.",
     discussion: """
       SIGTERM drains: unready at once, accepting for drain.grace, ended with the last connection or at drain.deadline. \
-      A second SIGTERM, or SIGINT, ends at once. SIGHUP loads the configuration again and reopens the access log.
+      A second SIGTERM, or SIGINT, ends at once. SIGHUP loads the configuration and the identity again and reopens the access log.
       """)
 
   @OptionGroup var options: ConfigurationOptions
@@ -34,7 +34,7 @@ struct Run: ParsableCommand {
       outcome = try proxy.run()
       endpoints.shutDown()
     } catch {
-      throw CommandFailure.failed("\(error)")
+      throw CommandFailure.failed(error)
     }
     if outcome == .abandoned { throw ExitCode(1) }
   }

@@ -23,24 +23,37 @@ struct Validate: ParsableCommand {
         "listener \(listener.name): \(listener.direction.rawValue) \(listener.bind) → \(listener.target), "
           + "tls \(listener.tls.rawValue)")
     }
-    if let identity = configuration.identity {
-      do throws(TLSMaterialError) {
-        let (id, warnings) = try Proxy.check(identity)
-        print("identity: \(id)")
-        for warning in warnings { print("warning: \(warning)") }
-      } catch {
-        obstacles.append("identity: \(error)")
-      }
-    }
     do throws(RingError) {
       let choice = try Engine.select(configuration.engine)
       print("engine: \(choice.engine.rawValue)" + (choice.fallbackReason.map { ", since \($0)" } ?? ""))
     } catch {
       obstacles.append("engine: \(error)")
     }
+    obstacles += report(configuration.identity)
     report(CPUBudget.read(), configuration)
     print("metrics and health: http://\(configuration.metrics.bind), control: http://\(configuration.admin.bind)")
     guard obstacles.isEmpty else { throw CommandFailure(lines: obstacles, code: 2) }
+  }
+
+  /// Loads the identity as `run` does.
+  /// - Returns: what would stop it.
+  private func report(_ identity: Configuration.Identity?) -> [String] {
+    guard let identity else {
+      print("identity: none, nothing uses TLS")
+      return []
+    }
+    do throws(Proxy.LoadFailure) {
+      let (context, warnings) = try Proxy.loadIdentity(identity)
+      for warning in warnings { print("warning: \(warning)") }
+      let leaf = context.chain[0]
+      print("identity: \(context.id), \(leaf.key), valid until \(leaf.validity.notAfter)")
+      for issuer in context.chain.dropFirst() { print("  intermediate \(issuer.line)") }
+      for anchor in context.bundle { print("  trusts \(anchor.line)") }
+      print("  peers are recognised by ALPN \(identity.alpn)")
+      return []
+    } catch {
+      return error.lines
+    }
   }
 
   private func report(_ cpus: CPUBudget, _ configuration: Configuration) {
@@ -55,6 +68,10 @@ struct Validate: ParsableCommand {
       print("warning: limits.connections: \(wanted) doesn't fit; raise the hard limit on open files (ulimit -Hn)")
     }
   }
+}
+
+extension CertificateSummary {
+  fileprivate var line: String { "\(subject), valid until \(validity.notAfter), SHA-256 \(sha256)" }
 }
 
 struct Version: ParsableCommand {
