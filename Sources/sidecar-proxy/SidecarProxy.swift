@@ -12,7 +12,7 @@ struct SidecarProxy: ParsableCommand {
     abstract: "A service-mesh sidecar: TCP in, TCP out, with mutual TLS, metrics and a drain in between.",
     version: BuildInfo.version,
     subcommands: [
-      Run.self, Validate.self, Demo.self, Wait.self, Status.self, Top.self, Drain.self, Shutdown.self,
+      Run.self, Validate.self, DevCerts.self, Demo.self, Wait.self, Status.self, Top.self, Drain.self, Shutdown.self,
       Version.self,
     ])
 

@@ -27,6 +27,12 @@ extension Duration {
     return text.isEmpty ? "0s" : text
   }
 
+  /// A duration as the configuration writes it, such as `1m30s`; nil for any other text.
+  public init?(configurationText text: String) {
+    guard let duration = try? Duration.parse(text) else { return nil }
+    self = duration
+  }
+
   /// Reads whole numbers with units, each unit once, the larger first: `5s`, `1m30s`, `250ms`, `0s`.
   static func parse(_ text: String) throws(ValueProblem) -> Duration {
     let example = "a duration such as 250ms, 5s, 1m30s or 1h"
