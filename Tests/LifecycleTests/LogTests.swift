@@ -69,7 +69,7 @@ struct AccessLogFormatterTests {
   private var record: AccessRecord {
     AccessRecord(
       listener: id, reason: .upstreamClosed, errno: 0, encryption: .none, tlsFailure: nil, denial: nil, principal: nil,
-      downstream: SocketAddress("10.0.0.1:40000"),
+      tls: nil, downstream: SocketAddress("10.0.0.1:40000"),
       upstream: TargetAddress(SocketAddress(ip: IPAddress(v4: 0x7f00_0001), port: 8080)),
       acceptedAt: 1_000_000_000, connectedAt: 1_000_123_456, firstByteAt: 1_002_000_000, closedAt: 3_500_000_000,
       receivedBytes: 79, sentBytes: 18_446_744_073_709_551_615)
@@ -87,7 +87,8 @@ struct AccessLogFormatterTests {
       line(record, .json) == """
         {"time":"1970-01-01T00:00:01.000Z","listener":"inbound","direction":"inbound","downstream":"10.0.0.1:40000",\
         "upstream":"127.0.0.1:8080","tls":"none","reason":"upstream_closed","errno":null,"detail":null,\
-        "principal":null,"connect_ms":0.123,"first_byte_ms":2.000,"duration_ms":2500.000,"received_bytes":79,"sent_bytes":18446744073709551615}
+        "principal":null,"tls_version":null,"tls_cipher":null,"tls_resumed":null,"handshake_ms":null,\
+        "connect_ms":0.123,"first_byte_ms":2.000,"duration_ms":2500.000,"received_bytes":79,"sent_bytes":18446744073709551615}
 
         """)
   }
@@ -98,6 +99,7 @@ struct AccessLogFormatterTests {
       line(record, .text) == """
         1970-01-01T00:00:01.000Z listener=inbound direction=inbound downstream=10.0.0.1:40000 upstream=127.0.0.1:8080 \
         tls=none reason=upstream_closed errno=- detail=- principal=- \
+        tls_version=- tls_cipher=- tls_resumed=- handshake_ms=- \
         connect_ms=0.123 first_byte_ms=2.000 duration_ms=2500.000 \
         received_bytes=79 sent_bytes=18446744073709551615
 
@@ -114,9 +116,29 @@ struct AccessLogFormatterTests {
     failed.downstream = nil
     failed.upstream = .none
     failed.listener = ListenerID(rawValue: 99)
-    let expected = #""errno":"ECONNREFUSED","detail":null,"principal":null,"connect_ms":null,"first_byte_ms":null"#
+    let expected = #""errno":"ECONNREFUSED","detail":null,"principal":null,"tls_version":null"#
     #expect(line(failed, .json).contains(expected))
+    #expect(line(failed, .json).contains(#""connect_ms":null,"first_byte_ms":null"#))
     #expect(line(failed, .text).contains("listener=- direction=- downstream=- upstream=- "))
+  }
+
+  @Test("A connection under TLS tells what was proved and agreed on")
+  func encrypted() throws {
+    var encrypted = record
+    encrypted.encryption = .mutual
+    encrypted.denial = .principal
+    let principal = Array("spiffe://x/y".utf8).withUnsafeBytes { PrincipalBytes(copying: $0) }
+    defer { principal.free() }
+    encrypted.principal = principal
+    encrypted.tls = TLSSummary(version: 0x0304, cipherSuite: 0x1301, isResumed: true, handshakeNanoseconds: 1_234_000)
+    #expect(
+      line(encrypted, .json).contains(
+        #""tls":"mutual","reason":"upstream_closed","errno":null,"detail":"principal","principal":"spiffe://x/y","#
+          + #""tls_version":"TLSv1.3","tls_cipher":"TLS_AES_128_GCM_SHA256","tls_resumed":true,"handshake_ms":1.234,"#))
+    #expect(
+      line(encrypted, .text).contains(
+        " detail=principal principal=spiffe://x/y tls_version=TLSv1.3 tls_cipher=TLS_AES_128_GCM_SHA256 "
+          + "tls_resumed=true handshake_ms=1.234 "))
   }
 
   @Test("A Unix socket's path can't break the line")

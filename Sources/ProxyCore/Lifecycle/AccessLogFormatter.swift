@@ -53,6 +53,14 @@ struct AccessLogFormatter {
       line.value(fields.detail)
       line.key("principal")
       line.value(fields.principal)
+      line.key("tls_version")
+      line.value(fields.tlsVersion)
+      line.key("tls_cipher")
+      line.value(fields.tlsCipher)
+      line.key("tls_resumed")
+      if let resumed = fields.tlsResumed { line.value(resumed) } else { line.null() }
+      line.key("handshake_ms")
+      line.value(millisecondsOf: fields.handshake)
       line.key("connect_ms")
       line.value(millisecondsOf: fields.connect)
       line.key("first_byte_ms")
@@ -76,6 +84,10 @@ struct AccessLogFormatter {
     append("errno", fields.errno ?? "-")
     append("detail", fields.detail ?? "-")
     append("principal", fields.principal ?? "-")
+    append("tls_version", fields.tlsVersion ?? "-")
+    append("tls_cipher", fields.tlsCipher ?? "-")
+    append("tls_resumed", fields.tlsResumed.map { "\($0)" } ?? "-")
+    append("handshake_ms", millisecondsOf: fields.handshake)
     append("connect_ms", millisecondsOf: fields.connect)
     append("first_byte_ms", millisecondsOf: fields.firstByte)
     append("duration_ms", millisecondsOf: fields.duration)
@@ -118,6 +130,11 @@ private struct Fields {
   var detail: String?
   /// The SPIFFE ID that the encrypted side proved.
   var principal: String?
+  /// What the handshake agreed on and how long it took; nil when none completed.
+  var tlsVersion: String?
+  var tlsCipher: String?
+  var tlsResumed: Bool?
+  var handshake: UInt64?
   /// From accept to the established upstream connection, to the upstream's first byte, and to the end; nil: never.
   var connect: UInt64?
   var firstByte: UInt64?
@@ -137,6 +154,10 @@ private struct Fields {
     errno = record.errno == 0 ? nil : strerrorname_np(record.errno).map { String(cString: $0) } ?? "\(record.errno)"
     detail = (record.denial?.label ?? record.tlsFailure?.label).map { "\($0)" }
     principal = record.principal?.text
+    tlsVersion = record.tls?.versionName
+    tlsCipher = record.tls?.cipherName
+    tlsResumed = record.tls?.isResumed
+    handshake = record.tls?.handshakeNanoseconds
     let since = { (time: UInt64) in time < record.acceptedAt ? UInt64(0) : time - record.acceptedAt }
     connect = record.connectedAt == 0 ? nil : since(record.connectedAt)
     firstByte = record.firstByteAt == 0 ? nil : since(record.firstByteAt)

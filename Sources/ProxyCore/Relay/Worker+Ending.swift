@@ -98,7 +98,7 @@ extension Worker where K: ~Copyable {
   /// Begins the tear-down: shut down, cancel what is in flight, wait for every final completion, close, free the slot.
   mutating func close(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ reason: CloseReason) {
     precondition(connection.pointee.phase.isLive, "slot \(slot) is closed twice")
-    if connection.pointee.phase == .handshaking { handshakesInProgress -= 1 }
+    if connection.pointee.phase == .handshaking { handshakeEnded(connection, reason) }
     connection.pointee.phase = .closing
     connection.pointee.reason = reason
     connection.pointee.isUndecided = false
@@ -172,11 +172,14 @@ extension Worker where K: ~Copyable {
       nanoseconds: kernel.now &- connection.pointee.acceptedAt, in: metrics,
       at: series + WorkerMetrics.durationOffset)
     guard let accessLog = links.accessLog else { return }
+    let tls = connection.pointee.tls
+    let summary = tls?.pointee.summary
     let record = AccessRecord(
       listener: ListenerID(rawValue: Int(connection.pointee.listener)), reason: connection.pointee.reason,
       errno: connection.pointee.errno, encryption: connection.pointee.encryption,
       tlsFailure: connection.pointee.tlsFailure, denial: connection.pointee.denial,
-      principal: (connection.pointee.tls?.pointee.session.peer?.uri).map(PrincipalBytes.init),
+      // Before the end of the handshake a name may be there that is claimed and not proved.
+      principal: summary == nil ? nil : (tls?.pointee.session.peer?.uri).map(PrincipalBytes.init), tls: summary,
       downstream: connection.pointee.downstreamAddress, upstream: connection.pointee.upstreamAddress,
       acceptedAt: connection.pointee.acceptedAt, connectedAt: connection.pointee.connectedAt,
       firstByteAt: connection.pointee.firstByteAt, closedAt: kernel.now,

@@ -8,7 +8,10 @@ struct TLSConnection: ~Copyable {
   let side: Side
   /// The mesh rule that the other side must satisfy; nil for an inbound session.
   let meshRule: (rules: MeshRules, index: Int)?
+  /// Monotonic nanoseconds.
   let handshakeStartedAt: UInt64
+  /// 0 until the handshake has completed.
+  var handshakeCompletedAt: UInt64 = 0
 
   /// Records of the protocol itself (answers to key updates, alerts) that were written while another piece was on its
   /// way. They go out in front of whatever is sealed next. A peer that asks for more than fits is not read until they

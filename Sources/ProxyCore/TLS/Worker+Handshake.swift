@@ -159,6 +159,7 @@ extension Worker where K: ~Copyable {
     _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ tls: UnsafeMutablePointer<TLSConnection>
   ) {
     handshakesInProgress -= 1
+    tls.pointee.handshakeCompletedAt = kernel.now
     countHandshake(connection, .succeeded(resumed: tls.pointee.session.isResumed))
     latencyLayout.record(
       nanoseconds: kernel.now &- tls.pointee.handshakeStartedAt, in: metrics,
@@ -200,6 +201,13 @@ extension Worker where K: ~Copyable {
   mutating func handshakeTimedOut(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
     countHandshake(connection, .timeout)
     close(slot, connection, .handshakeTimeout)
+  }
+
+  /// A connection closes in the middle of its handshake. What is not counted yet was broken off: the peer went away,
+  /// the app behind a permissive listener can't be reached, or the proxy ends.
+  mutating func handshakeEnded(_ connection: UnsafeMutablePointer<Connection>, _ reason: CloseReason) {
+    handshakesInProgress -= 1
+    if reason != .tlsHandshakeFailed, reason != .handshakeTimeout { countHandshake(connection, .aborted) }
   }
 
   private func countHandshake(_ connection: UnsafeMutablePointer<Connection>, _ result: WorkerMetrics.Handshake) {

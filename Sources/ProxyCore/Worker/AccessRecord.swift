@@ -16,6 +16,8 @@ public struct AccessRecord: Sendable {
   public var denial: AuthorizationPolicy.Denial?
   /// The SPIFFE ID that the encrypted side proved; nil when it proved none.
   public var principal: PrincipalBytes?
+  /// Nil when no handshake completed.
+  public var tls: TLSSummary?
   /// The downstream's address; nil when it was gone before it could be asked for.
   public var downstream: SocketAddress?
   /// Where the bytes went; `.none` when no address was chosen.

@@ -68,17 +68,21 @@ public enum WorkerMetrics {
   public enum Handshake: Equatable, Sendable {
     case succeeded(resumed: Bool)
     case timeout
+    /// Broken off by the peer's end or for a reason that has nothing to do with TLS.
+    case aborted
     case failed(TLSFailure)
 
     public static let allCases: [Handshake] =
-      [.succeeded(resumed: false), .succeeded(resumed: true), .timeout] + TLSFailure.allCases.map(Handshake.failed)
+      [.succeeded(resumed: false), .succeeded(resumed: true), .timeout, .aborted]
+      + TLSFailure.allCases.map(Handshake.failed)
 
     /// The offset of its cell from `handshakeOffset`.
     public var offset: Int {
       switch self {
       case .succeeded(let resumed): resumed ? 1 : 0
       case .timeout: 2
-      case .failed(let failure): 3 + Int(failure.rawValue)
+      case .aborted: 3
+      case .failed(let failure): 4 + Int(failure.rawValue)
       }
     }
 
@@ -86,6 +90,7 @@ public enum WorkerMetrics {
       switch self {
       case .succeeded: "ok"
       case .timeout: "timeout"
+      case .aborted: "aborted"
       case .failed(let failure): "\(failure.label)"
       }
     }
