@@ -35,10 +35,11 @@ struct Demo: ParsableCommand {
       let client = LoadClient(connections: connections, to: outbound.address)
       let messages = show(client, outbound, until: signals)
       client.stop()
+      let handshakes = Handshakes(of: outbound)
       outbound.stop()
       inbound.stop()
       app.stop()
-      print("ended; \(messages) messages went there and back")
+      print("ended; \(messages) messages went there and back, over \(handshakes)")
     } catch {
       throw CommandFailure.failed("\(error)")
     }
@@ -47,12 +48,15 @@ struct Demo: ParsableCommand {
   private func introduce(_ app: EchoApp, _ inbound: DemoSidecar, _ outbound: DemoSidecar) {
     print(
       """
-      client ─▶ outbound \(outbound.address) ═ mutual TLS ═▶ inbound \(inbound.address) ─▶ app \(app.address)
+      client ─▶ outbound \(outbound.address) ═ mutual TLS 1.3 ═▶ inbound \(inbound.address) ─▶ app \(app.address)
+
+      outbound  is \(DemoIdentities.clientID) and expects \(DemoIdentities.serverID)
+      inbound   is \(DemoIdentities.serverID) and allows \(DemoIdentities.clientID)
 
       outbound  metrics http://\(outbound.endpoints.metricsAddress)/metrics  control http://\(outbound.endpoints.adminAddress)
       inbound   metrics http://\(inbound.endpoints.metricsAddress)/metrics  control http://\(inbound.endpoints.adminAddress)
 
-      \(connections) connections, messages of \(LoadClient.messageBytes) bytes; Ctrl-C ends
+      \(connections) connections, messages of \(LoadClient.messageBytes) bytes, \(LoadClient.messagesPerConnection) on each; Ctrl-C ends
 
       """)
   }
@@ -74,7 +78,7 @@ struct Demo: ParsableCommand {
       print(
         Columns.line(
           now.since(before), bytes: bytes &- bytesBefore, totalBytes: bytes,
-          active: outbound.metric("sidecar_connections_active") ?? 0))
+          active: outbound.metric("sidecar_connections_active") ?? 0, handshakes: Handshakes(of: outbound)))
       fflush(nil)
       before = now
       bytesBefore = bytes
@@ -85,16 +89,33 @@ struct Demo: ParsableCommand {
   }
 }
 
+/// TLS handshakes of a sidecar since its start.
+private struct Handshakes: CustomStringConvertible {
+  let full: UInt64
+  let resumed: UInt64
+
+  init(of sidecar: DemoSidecar) {
+    let succeeded = sidecar.metric("sidecar_tls_handshakes_total", where: #"result="ok""#) ?? 0
+    resumed = sidecar.metric("sidecar_tls_handshakes_total", where: #"resumed="true""#) ?? 0
+    full = succeeded - min(succeeded, resumed)
+  }
+
+  var description: String { "\(full) full and \(resumed) resumed handshakes" }
+}
+
 /// The display's columns.
 private enum Columns {
-  static let header = row("messages/s", "MB/s", "p50 µs", "p99 µs", "active", "MB in all")
+  static let header = row("messages/s", "MB/s", "p50 µs", "p99 µs", "active", "handshakes", "resumed", "MB in all")
 
   /// - Parameters:
   ///   - bytes: since the last line, both directions, from the outbound sidecar's metrics.
-  static func line(_ counts: LoadClient.Counts, bytes: UInt64, totalBytes: UInt64, active: UInt64) -> String {
+  static func line(
+    _ counts: LoadClient.Counts, bytes: UInt64, totalBytes: UInt64, active: UInt64, handshakes: Handshakes
+  ) -> String {
     row(
       "\(counts.messages)", "\(bytes / 1_000_000)", "\(counts.percentile(0.5) / 1_000)",
-      "\(counts.percentile(0.99) / 1_000)", "\(active)", "\(totalBytes / 1_000_000)")
+      "\(counts.percentile(0.99) / 1_000)", "\(active)", "\(handshakes.full)",
+      "\(handshakes.resumed)", "\(totalBytes / 1_000_000)")
   }
 
   private static func row(_ cells: String...) -> String {

@@ -51,10 +51,11 @@ struct DemoSidecar {
     endpoints.shutDown()
   }
 
-  /// What its own /metrics says: a family summed over its labels.
-  func metric(_ name: String) -> UInt64? {
+  /// What its own /metrics says: a family summed over its labels, or over those of its series that have this label.
+  func metric(_ name: String, where label: String = "") -> UInt64? {
     guard let answer = try? HTTPClient.request("GET", endpoints.metricsAddress, "/metrics") else { return nil }
-    return answer.body.split(separator: "\n").filter { $0.hasPrefix(name + "{") }.reduce(UInt64(0)) { sum, line in
+    let samples = answer.body.split(separator: "\n").filter { $0.hasPrefix(name + "{") && $0.contains(label) }
+    return samples.reduce(UInt64(0)) { sum, line in
       sum + (line.split(separator: " ").last.flatMap { UInt64($0) } ?? 0)
     }
   }

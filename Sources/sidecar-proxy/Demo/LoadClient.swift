@@ -10,6 +10,8 @@ import Synchronization
 final class LoadClient: Sendable {
   /// Bytes of a message: a typical small response.
   static let messageBytes = 4_096
+  /// Then the client connects anew, so that resumption is seen at work.
+  static let messagesPerConnection = 10_000
   /// Fine enough to tell percentiles from: each bound is a tenth above the one before, from 10 µs to 10 s.
   private static let layout: HistogramLayout = {
     var bounds: [UInt64] = [10_000]
@@ -66,7 +68,7 @@ final class LoadClient: Sendable {
   private func converse(_ connection: Int32, _ block: MetricBlock) {
     let message = [UInt8](repeating: 0x2a, count: Self.messageBytes)
     var answer = [UInt8](repeating: 0, count: Self.messageBytes)
-    while !isStopping.load(ordering: .relaxed) {
+    for _ in 0..<Self.messagesPerConnection where !isStopping.load(ordering: .relaxed) {
       let begin = Clocks.monotonicNanoseconds
       guard DemoSocket.sendAll(connection, message[...]) else { return }
       guard recv(connection, &answer, answer.count, Int32(MSG_WAITALL)) == answer.count else { return }
