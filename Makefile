@@ -4,10 +4,14 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 RELEASE_FLAGS := -c release --static-swift-stdlib
+# The tests that run the real binary.
+OUTSIDE := LoopbackTests|MeshTests
+# Allocation counts mean nothing under a sanitizer.
+SANITIZED := --skip AllocationTests
 # Swift and C sources under version control.
 SOURCES := Sources Tests Package.swift
 
-.PHONY: help setup setup-tests build release run test lint format clean
+.PHONY: help setup setup-tests build release run test asan tsan bench-idle lint format clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -27,8 +31,19 @@ release: setup ## Release build, statically linked against the Swift runtime
 run: release ## Demo: an app, sidecars around it, traffic and its numbers; Ctrl-C ends it
 	$$(swift build $(RELEASE_FLAGS) --show-bin-path)/sidecar-proxy demo
 
-test: setup-tests ## All tests, against real programs as well
+test: setup-tests ## All tests, against real programs as well, and those from outside on both engines
 	SIDECAR_TEST_TOOLS=required swift test
+	SIDECAR_TEST_TOOLS=required SIDECAR_ENGINE=epoll swift test --skip-build --filter '$(OUTSIDE)'
+
+asan: setup-tests ## Unit, kernel and loopback tests under AddressSanitizer
+	SIDECAR_TEST_TOOLS=required ASAN_OPTIONS=detect_leaks=0 \
+	  swift test --sanitize=address --scratch-path .build-asan --disable-xctest $(SANITIZED)
+
+tsan: setup-tests ## The same under ThreadSanitizer
+	SIDECAR_TEST_TOOLS=required swift test --sanitize=thread --scratch-path .build-tsan --disable-xctest $(SANITIZED)
+
+bench-idle: release ## What an idle sidecar costs: memory, time to ready
+	Benchmarks/memory/run.sh
 
 lint: ## Format and shell checks; warnings are errors
 	swift format lint --strict --recursive --parallel $(SOURCES)

@@ -53,12 +53,12 @@ struct StartFailureTests {
   func allMistakes() throws {
     let directory = try TemporaryDirectory()
     let path = directory.file("sidecar.yaml")
-    try Files.write(try Self.configuration("wrokers: 1\nengine: fast\n" + Self.good), to: path)
+    try Files.write(try Self.configuration("wrokers: 1\ndrain: {grace: soon}\n" + Self.good), to: path)
     let process = try SidecarProcess.run(["run", "--config", path], in: directory)
     #expect(try process.wait() == .exited(2))
     let lines = process.errorOutput.split(separator: "\n")
     #expect(lines.contains { $0.contains("\(path):1:1:") && $0.contains("workers") })
-    #expect(lines.contains { $0.contains("\(path):2:") && $0.contains("io_uring") })
+    #expect(lines.contains { $0.contains("\(path):2:") && $0.contains("drain.grace") })
   }
 
   @Test("A file that isn't there, or isn't a file", arguments: ["missing.yaml", ""])
