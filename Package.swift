@@ -60,6 +60,7 @@ let package = Package(
         .product(name: "NIOHTTP1", package: "swift-nio"),
       ]),
     .testTarget(name: "LoopbackTests", dependencies: ["CTestSupport", "TestSupport"]),
+    .testTarget(name: "MeshTests", dependencies: ["COpenSSL", "ProxyCore", "TestSupport"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -12,21 +12,27 @@ package final class SidecarProcess: Sendable {
     package var bind: Endpoint
     /// As the configuration writes it.
     package var target: String
+    /// Further keys of the listener and their values in YAML's flow style.
+    package var options: [String: String]
     /// Lives as long as the sidecar in front of it.
     private var server: AppServer?
 
     /// - Parameter bind: nil: a free port on 127.0.0.1.
     package init(
-      _ name: String = "inbound", direction: String = "inbound", bind: Endpoint? = nil, target: String
+      _ name: String = "inbound", direction: String = "inbound", bind: Endpoint? = nil, target: String,
+      options: [String: String] = [:]
     ) throws {
       self.name = name
       self.direction = direction
       self.bind = try bind ?? .freeLoopback()
       self.target = target
+      self.options = options
     }
 
-    package init(_ name: String = "inbound", bind: Endpoint? = nil, to server: AppServer) throws {
-      try self.init(name, bind: bind, target: "\(server.endpoint)")
+    package init(
+      _ name: String = "inbound", bind: Endpoint? = nil, to server: AppServer, options: [String: String] = [:]
+    ) throws {
+      try self.init(name, bind: bind, target: "\(server.endpoint)", options: options)
       self.server = server
     }
   }
@@ -244,6 +250,7 @@ package final class SidecarProcess: Sendable {
     for listener in listeners {
       text += "  - name: \(listener.name)\n    direction: \(listener.direction)\n"
       text += "    bind: \"\(listener.bind)\"\n    target: \"\(listener.target)\"\n"
+      text += listener.options.sorted { $0.key < $1.key }.map { "    \($0.key): \($0.value)\n" }.joined()
     }
     return text
   }

@@ -1,28 +1,27 @@
 // The workload of the byte-integrity tests: random pieces both ways at once, hashed at both ends.
 
 import Synchronization
-import TestSupport
 
 /// What one end of a connection sent and received.
-struct StreamOutcome: Sendable, Equatable {
-  var sentHash: String
-  var sentBytes: Int
-  var receivedHash: String
-  var receivedBytes: Int
+package struct StreamOutcome: Sendable, Equatable {
+  package var sentHash: String
+  package var sentBytes: Int
+  package var receivedHash: String
+  package var receivedBytes: Int
 
   /// What the other end must have seen.
-  var mirrored: StreamOutcome {
+  package var mirrored: StreamOutcome {
     StreamOutcome(
       sentHash: receivedHash, sentBytes: receivedBytes, receivedHash: sentHash, receivedBytes: sentBytes)
   }
 }
 
 /// An app and its clients that exchange random bytes, each pair by a number that the client sends first.
-final class RandomExchange: Sendable {
+package final class RandomExchange: Sendable {
   /// Bytes of the number in front of each stream to the app.
-  static let headerBytes = 8
+  package static let headerBytes = 8
 
-  let server: AppServer
+  package let server: AppServer
   private let outcomes: Outcomes
 
   private final class Outcomes: Sendable {
@@ -30,7 +29,7 @@ final class RandomExchange: Sendable {
   }
 
   /// - Parameter bytes: how many go each way on each connection, without the header.
-  init(bytes: Int) throws {
+  package init(bytes: Int) throws {
     let outcomes = Outcomes()
     self.outcomes = outcomes
     server = try AppServer { connection in
@@ -42,13 +41,13 @@ final class RandomExchange: Sendable {
   }
 
   /// One client's part.
-  static func run(on connection: Connection, number: UInt64, bytes: Int) throws -> StreamOutcome {
+  package static func run(on connection: Connection, number: UInt64, bytes: Int) throws -> StreamOutcome {
     try connection.send((0..<8).map { UInt8(truncatingIfNeeded: number >> (56 - 8 * $0)) })
     return try exchange(on: connection, seed: number, bytes: bytes)
   }
 
   /// What the app saw of a client, once it has seen all of it.
-  func serverOutcome(_ number: UInt64) throws -> StreamOutcome {
+  package func serverOutcome(_ number: UInt64) throws -> StreamOutcome {
     try eventually("the app has seen the end of connection \(number)") { outcomes.byNumber.withLock { $0[number] } }
   }
 

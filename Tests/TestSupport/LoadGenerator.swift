@@ -3,21 +3,20 @@
 
 import Glibc
 import Synchronization
-import TestSupport
 
 /// Clients of an echo server behind the sidecar, each on a thread of its own, until `stop`.
-final class LoadGenerator: Sendable {
+package final class LoadGenerator: Sendable {
   private let stops = Atomic<Bool>(false)
   private let roundTrips = Counter()
   private let jobs = Mutex<[BackgroundJob<Int>]>([])
 
   /// Round trips on all connections so far.
-  var roundTripCount: Int { roundTrips.value }
+  package var roundTripCount: Int { roundTrips.value }
 
   /// - Parameters:
   ///   - short: clients that connect, talk a little, end, and connect again, until connecting is refused.
   ///   - long: clients that keep their connection until `stop`.
-  init(to endpoint: Endpoint, short: Int, long: Int) {
+  package init(to endpoint: Endpoint, short: Int, long: Int) {
     let started = (0..<short).map { _ in
       BackgroundJob { [self] in try connectAgainAndAgain(to: endpoint) }
     }
@@ -33,7 +32,7 @@ final class LoadGenerator: Sendable {
   }
 
   /// Waits until the clients have done some more, so that what comes now comes under load.
-  func awaitProgress(_ count: Int = 200) throws {
+  package func awaitProgress(_ count: Int = 200) throws {
     let goal = roundTrips.value + count
     try eventually("\(count) more round trips") {
       for job in jobs.withLock({ $0 }) { try job.rethrow() }
@@ -43,7 +42,7 @@ final class LoadGenerator: Sendable {
 
   /// Ends all clients in good order.
   /// - Returns: how many connections they had.
-  func stop() throws -> Int {
+  package func stop() throws -> Int {
     stops.store(true, ordering: .relaxed)
     let results = jobs.withLock { $0 }.map { job in Result { try job.wait() } }
     return try results.reduce(0) { $0 + (try $1.get()) }

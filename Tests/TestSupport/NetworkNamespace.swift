@@ -3,14 +3,13 @@
 
 import CTestSupport
 import Glibc
-import TestSupport
 
-final class NetworkNamespace: Sendable {
-  let name: String
+package final class NetworkNamespace: Sendable {
+  package let name: String
   private let directory: TemporaryDirectory
 
   /// Makes a namespace with a loopback interface that has these addresses as well.
-  init(addresses: [String]) throws {
+  package init(addresses: [String]) throws {
     directory = try TemporaryDirectory()
     name = "sidecar-test-\(try Ports.free())-\(getpid())"
     try ip("netns", "add", name)
@@ -22,17 +21,17 @@ final class NetworkNamespace: Sendable {
   deinit { try? ip("netns", "delete", name) }
 
   /// What to put in front of a command to run it inside.
-  var launcher: [String] { get throws { [try Programs.path("ip"), "netns", "exec", name] } }
+  package var launcher: [String] { get throws { [try Programs.path("ip"), "netns", "exec", name] } }
 
   /// Loads nftables rules inside.
-  func load(rules: String) throws {
+  package func load(rules: String) throws {
     let path = directory.file("rules.nft")
     try Files.write(rules, to: path)
     try ChildProcess.run(launcher + [try Programs.path("nft"), "--file", path], in: directory)
   }
 
   /// Calls the closure on a thread inside. Sockets that it makes belong to the namespace wherever they go.
-  func inside<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) throws -> Value {
+  package func inside<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) throws -> Value {
     let path = "/var/run/netns/\(name)"
     return try BackgroundJob {
       let descriptor = open(path, O_RDONLY | O_CLOEXEC)

@@ -2,15 +2,14 @@
 // they take connections, stopped by pid.
 
 import Glibc
-import TestSupport
 
 /// A running server program.
-final class RealServer: Sendable {
-  let process: ChildProcess
-  let endpoint: Endpoint
+package final class RealServer: Sendable {
+  package let process: ChildProcess
+  package let endpoint: Endpoint
 
   /// Starts the program and waits until it listens.
-  init(_ arguments: [String], at endpoint: Endpoint, in directory: TemporaryDirectory) throws {
+  package init(_ arguments: [String], at endpoint: Endpoint, in directory: TemporaryDirectory) throws {
     self.endpoint = endpoint
     let process = try ChildProcess(arguments, in: directory)
     self.process = process
@@ -23,13 +22,13 @@ final class RealServer: Sendable {
   }
 
   /// Asks it to end, and waits for that.
-  func stop(_ signal: Int32 = SIGTERM) throws {
+  package func stop(_ signal: Int32 = SIGTERM) throws {
     process.signal(signal)
     _ = try process.wait()
   }
 
   /// nginx, serving and storing files under `directory`/files.
-  static func nginx(in directory: TemporaryDirectory) throws -> RealServer {
+  package static func nginx(in directory: TemporaryDirectory) throws -> RealServer {
     let endpoint = try Endpoint.freeLoopback()
     mkdir(directory.file("files"), 0o755)
     let configuration = """
@@ -62,7 +61,7 @@ final class RealServer: Sendable {
     return try RealServer(arguments, at: endpoint, in: directory)
   }
 
-  static func redis(in directory: TemporaryDirectory) throws -> RealServer {
+  package static func redis(in directory: TemporaryDirectory) throws -> RealServer {
     let endpoint = try Endpoint.freeLoopback()
     return try RealServer(
       [
@@ -71,7 +70,7 @@ final class RealServer: Sendable {
       ], at: endpoint, in: directory)
   }
 
-  static func iperf(in directory: TemporaryDirectory) throws -> RealServer {
+  package static func iperf(in directory: TemporaryDirectory) throws -> RealServer {
     let endpoint = try Endpoint.freeLoopback()
     return try RealServer(
       [try Programs.path("iperf3"), "--server", "--bind", "127.0.0.1", "--port", "\(endpoint.port)"], at: endpoint,
@@ -79,7 +78,7 @@ final class RealServer: Sendable {
   }
 
   /// PostgreSQL with a fresh cluster whose superuser is `sidecar`, without a password.
-  static func postgres(in directory: TemporaryDirectory) throws -> RealServer {
+  package static func postgres(in directory: TemporaryDirectory) throws -> RealServer {
     let endpoint = try Endpoint.freeLoopback()
     let data = directory.file("data")
     mkdir(data, 0o700)
