@@ -25,6 +25,10 @@ extension Worker where K: ~Copyable {
       return
     }
     guard connection.pointee.phase == .relaying else {
+      // The downstream must not take an upstream that gave up in mid-handshake for an answer without a byte.
+      if connection.pointee.phase == .handshaking, direction.source == .upstream {
+        kernel.resetOnClose(connection.pointee.downstream)
+      }
       close(slot, connection, direction.source == .downstream ? .downstreamClosed : .upstreamClosed)
       return
     }

@@ -35,7 +35,8 @@ struct BadCertificate: Sendable, CustomTestStringConvertible {
       "with a URI that isn't SPIFFE", "certificate_uri_not_spiffe", bend: { $0.uris = ["https://cluster.local/x"] }),
     BadCertificate(
       "with a zero byte in its URI", "certificate_uri_not_spiffe", bend: { $0.uris[0] += "\0/x" }),
-    BadCertificate("with a SPIFFE ID without a path", "certificate_no_path", bend: { $0.uris = ["spiffe://cluster.local"] }),
+    BadCertificate(
+      "with a SPIFFE ID without a path", "certificate_no_path", bend: { $0.uris = ["spiffe://cluster.local"] }),
     BadCertificate("a CA's", "certificate_is_ca", bend: { $0.isCA = true }),
     BadCertificate("that may not sign", "certificate_usage", bend: { $0.keyUsage = "keyAgreement" }),
     BadCertificate("for mail", "certificate_usage", bend: { $0.extendedKeyUsage = "emailProtection" }),

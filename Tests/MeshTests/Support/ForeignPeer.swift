@@ -14,6 +14,8 @@ final class ForeignPeer {
   private let incoming: OpaquePointer
   private let outgoing: OpaquePointer
   private let keyLog = KeyLog()
+  /// Gets every byte that arrives, as it came over the wire.
+  var onReceive: ([UInt8]) -> Void = { _ in }
   /// Records of application data that were sealed so far.
   private var recordsSealed: UInt64 = 0
 
@@ -135,6 +137,7 @@ final class ForeignPeer {
   func receiveRecords() throws -> Bool {
     do {
       let bytes = try connection.receive()
+      onReceive(bytes)
       BIO_write(incoming, bytes, Int32(bytes.count))
       return !bytes.isEmpty
     } catch let error as SystemCallError where error.isReset {

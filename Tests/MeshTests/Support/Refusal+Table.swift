@@ -103,8 +103,8 @@ extension Refusal {
   private static let policy: [Refusal] = [
     denied("an empty allow list", "no_rules", allow: "[]"),
     denied(
-      "a principal that no rule names", "principal", allow: #"[{principals: ["spiffe://cluster.local/ns/web/sa/backend"]}]"#
-    ),
+      "a principal that no rule names", "principal",
+      allow: #"[{principals: ["spiffe://cluster.local/ns/web/sa/backend"]}]"#),
     denied(
       "a wildcard that is one segment too short", "principal",
       allow: #"[{principals: ["spiffe://cluster.local/ns/*"]}]"#),
