@@ -37,7 +37,7 @@ struct ByteIntegrityTests {
     #expect(counts.clientEndsFirst > 0 && counts.serverEndsFirst > 0)
     #expect(counts.clientResets > 0 && counts.serverResets > 0)
 
-    let metrics = try expectNothingLeft(of: sidecar, before: before, workers: workers)
+    let metrics = try sidecar.awaitNothingLeft(since: before)
     expectExactCounts(metrics, counts)
     try sidecar.stop()
   }
@@ -61,24 +61,4 @@ struct ByteIntegrityTests {
     #expect(closed("resets", "upstream_reset") == counts.serverResets)
     #expect(metrics.sum("sidecar_connect_failures_total") == 0)
   }
-}
-
-/// Waits for the last connection to end, and expects everything that connections held to be back.
-/// - Returns: the metrics of that moment.
-@discardableResult
-func expectNothingLeft(of sidecar: SidecarProcess, before: [String: Int], workers: Int) throws -> MetricsText {
-  let gauges = [
-    "sidecar_connections_active", "sidecar_worker_connections", "sidecar_receive_buffers_in_use",
-    "sidecar_pipes_in_use", "sidecar_overflow_chunks_in_use",
-  ]
-  let metrics = try sidecar.awaitMetrics("all connections have ended and gave everything back") { metrics in
-    gauges.allSatisfy { metrics.has($0) && metrics.sum($0) == 0 }
-  }
-  var now = try sidecar.idleDescriptorCounts()
-  // A worker keeps up to eight empty pipes of two ends each, for the next bulk transfers.
-  let pipes = now["pipe", default: 0] - before["pipe", default: 0]
-  #expect((0...(16 * workers)).contains(pipes))
-  now["pipe"] = before["pipe"]
-  #expect(now == before)
-  return metrics
 }

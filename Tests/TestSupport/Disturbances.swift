@@ -2,16 +2,15 @@
 // idle. Each kind has a listener and an app of its own, so that its traffic can be counted exactly.
 
 import Synchronization
-import TestSupport
 
 /// Connections that misbehave until they are told to stop. Each checks what it sees itself and throws when it's wrong.
-final class Disturbances: Sendable {
+package final class Disturbances: Sendable {
   /// How often each thing was done.
-  struct Counts: Sendable {
-    var clientEndsFirst = 0
-    var serverEndsFirst = 0
-    var clientResets = 0
-    var serverResets = 0
+  package struct Counts: Sendable {
+    package var clientEndsFirst = 0
+    package var serverEndsFirst = 0
+    package var clientResets = 0
+    package var serverResets = 0
   }
 
   private static let requestBytes = 300_000
@@ -31,7 +30,7 @@ final class Disturbances: Sendable {
     let resetsMissed = Counter()
   }
 
-  init() throws {
+  package init() throws {
     let state = State()
     self.state = state
     // Reads all of the request up to its FIN, then answers and ends.
@@ -64,7 +63,7 @@ final class Disturbances: Sendable {
   }
 
   /// The listeners to put before the apps.
-  func listeners() throws -> [SidecarProcess.Listener] {
+  package func listeners() throws -> [SidecarProcess.Listener] {
     [
       try .init("client-first", to: clientFirst), try .init("server-first", to: serverFirst),
       try .init("resets", to: resetting), try .init("stalls", to: stalling),
@@ -73,7 +72,7 @@ final class Disturbances: Sendable {
 
   /// Disturbs until `stop`.
   /// - Returns: a job that ends then, and throws when anything was not as it must be.
-  func start(against sidecar: SidecarProcess) -> BackgroundJob<Counts> {
+  package func start(against sidecar: SidecarProcess) -> BackgroundJob<Counts> {
     BackgroundJob { [self] in
       let stalls = try (0..<Self.stalled).map { _ in
         let connection = try sidecar.connect(to: "stalls")
@@ -99,7 +98,7 @@ final class Disturbances: Sendable {
     }
   }
 
-  func stop() { state.stops.store(true, ordering: .relaxed) }
+  package func stop() { state.stops.store(true, ordering: .relaxed) }
 
   private func endsFirst(_ sidecar: SidecarProcess) throws {
     let connection = try sidecar.connect(to: "client-first")

@@ -1,0 +1,87 @@
+// Goal: handshakes by the thousand hurt nobody: established connections are served all the while, every handshake
+// gets its turn, and nothing is left of any of them.
+// Method: one connection that plays ping-pong beside a flood of full handshakes, and ten thousand connections one after
+// another through two sidecars. What it costs in time is for Benchmarks/handshake-flood to say.
+
+import Synchronization
+import TestSupport
+import Testing
+
+@Suite("Floods", .serialized)
+struct FloodTests {
+  private static let handshakes = 1_000
+  private static let clients = 8
+
+  @Test("A thousand full handshakes beside an established connection: every ping is answered")
+  func handshakesBesidePingPong() throws {
+    let app = try AppServer.echo()
+    let authority = try Authority()
+    let identity = try IdentityVolume(try authority.issue(Authority.serverID), bundle: authority.bundle)
+    let sidecar = try SidecarProcess(
+      [try .init(to: app, options: ["tls": "strict"])], settings: ["identity": identity.setting])
+    let before = try sidecar.idleDescriptorCounts()
+    let credentials = try authority.issue()
+    let pinger = try ForeignPeer(on: try sidecar.connect(), credentials: credentials)
+    #expect(try pinger.handshake())
+
+    let flood = BackgroundJob {
+      try concurrently(Self.clients) { _ in
+        for _ in 0..<(Self.handshakes / Self.clients) {
+          let peer = try ForeignPeer(on: try sidecar.connect(), credentials: credentials)
+          guard try peer.handshake() else { throw HarnessError("a handshake of the flood failed") }
+          // In good order, so that each one is counted as what it is.
+          try peer.closeNotify()
+          peer.connection.awaitEnd()
+        }
+      }
+    }
+    var pings = 0
+    while !flood.isFinished {
+      try pinger.send("ping \(pings)")
+      guard try pinger.receive("ping \(pings)") else { throw HarnessError("ping \(pings) had no answer") }
+      pings += 1
+    }
+    _ = try flood.wait()
+    #expect(pings > 0)
+    try pinger.closeNotify()
+    pinger.connection.close()
+
+    let metrics = try sidecar.awaitNothingLeft(since: before)
+    #expect(metrics.sum("sidecar_tls_handshakes_total", ["result": "ok"]) == Self.handshakes + 1)
+    #expect(metrics.sum("sidecar_tls_handshakes_total") == Self.handshakes + 1)
+    #expect(metrics.sum("sidecar_connections_closed_total", ["reason": "downstream_closed"]) == Self.handshakes + 1)
+    try sidecar.stop()
+  }
+
+  @Test("Ten thousand connections under mutual TLS leave nothing behind")
+  func tenThousandConnections() throws {
+    let app = try AppServer.echo()
+    let pair = try SidecarPair([try .init("echo", to: app)], authority: try Authority())
+    let sidecars = [("outbound", pair.outbound), ("inbound", pair.inbound)]
+    let before = try sidecars.map { try $0.1.idleDescriptorCounts() }
+    // What is allocated once, for any number of connections, is resident after the first thousand.
+    try openAndClose(1_000, through: pair)
+    let memoryBefore = try sidecars.map { try $0.1.process.residentMemory().total }
+    try openAndClose(10_000, through: pair)
+    let memoryAfter = try sidecars.map { try $0.1.process.residentMemory().total }
+    for (index, (name, sidecar)) in sidecars.enumerated() {
+      let metrics = try sidecar.awaitNothingLeft(since: before[index])
+      #expect(metrics.sum("sidecar_connections_closed_total", ["reason": "downstream_closed"]) == 11_000)
+      print("\(name): \(memoryBefore[index] >> 10) KiB resident before, \(memoryAfter[index] >> 10) KiB after")
+      // A leak of a hundred bytes per connection would show; the margin is the allocator's.
+      #expect(memoryAfter[index] - memoryBefore[index] < 1 << 20)
+    }
+    try pair.stop()
+  }
+
+  private func openAndClose(_ count: Int, through pair: SidecarPair) throws {
+    _ = try concurrently(Self.clients) { _ in
+      for _ in 0..<(count / Self.clients) {
+        let connection = try pair.outbound.connect(to: "echo")
+        try connection.ping()
+        try connection.finish()
+        guard try connection.ending() == .finished else { throw HarnessError("a connection was cut") }
+      }
+    }
+  }
+}
