@@ -17,7 +17,10 @@ struct ChunkPool: ~Copyable {
   /// The top of the stack may be resident, everything below is not.
   private static var warmMax: Int { 8 }
 
+  /// A chunk is at least `chunkSize` bytes: whole pages, since madvise(2) would take part of its neighbour along.
   init(chunkSize: Int, capacity: Int) {
+    let pageSize = Int(sysconf(Int32(_SC_PAGESIZE)))
+    let chunkSize = (chunkSize + pageSize - 1) / pageSize * pageSize
     self.chunkSize = chunkSize
     self.capacity = capacity
     memory = .mapped(capacity: chunkSize * capacity)

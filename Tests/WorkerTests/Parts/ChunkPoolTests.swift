@@ -34,6 +34,18 @@ import Testing
     #expect(Self.residentPages(chunks) == 8 * Self.chunkSize / 4_096)
   }
 
+  @Test("Giving one chunk's memory back leaves its neighbours alone, whatever the size that was asked for")
+  func neighbours() {
+    let pool = Pool(chunkSize: 512 + 4_096, capacity: 64)
+    let chunks = (0..<64).compactMap { _ in pool.take() }
+    for chunk in chunks { chunk.initializeMemory(as: UInt8.self, repeating: 7, count: 512 + 4_096) }
+    for chunk in chunks[..<32] { pool.giveBack(chunk) }
+    for chunk in chunks[32...] {
+      let bytes = UnsafeRawBufferPointer(start: chunk, count: 512 + 4_096)
+      #expect(bytes.allSatisfy { $0 == 7 })
+    }
+  }
+
   private static func residentPages(_ chunks: [UnsafeMutableRawPointer]) -> Int {
     var resident = 0
     for chunk in chunks {
