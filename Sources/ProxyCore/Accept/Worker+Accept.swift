@@ -156,6 +156,8 @@ extension Worker where K: ~Copyable {
 
   private mutating func openConnection(_ id: ListenerID, _ downstream: Descriptor) {
     guard let slot = connections.take() else {
+      // A FIN would look like an empty answer.
+      kernel.resetOnClose(downstream)
       kernel.close(downstream)
       links.budget.release()
       return

@@ -60,13 +60,13 @@ import Testing
     bench.advance(1, expecting: [.poll(.listener, .readable)])
   }
 
-  @Test("More connections than slots: the surplus is closed and its permit given back")
+  @Test("More connections than slots: the surplus is reset and its permit given back")
   func slotsExhausted() {
     let bench = WorkerBench(slotsMax: 1)
     bench.listen(WorkerBench.plan(to: Self.target))
     bench.turn([.accepted(.client, on: .listener)], expecting: WorkerBench.connecting(to: Self.target))
     let surplus = Descriptor(rawValue: 1_000_050)
-    bench.turn([.accepted(surplus, on: .listener)], expecting: [.close(surplus)])
+    bench.turn([.accepted(surplus, on: .listener)], expecting: [.resetOnClose(surplus), .close(surplus)])
     #expect(bench.budget.usedCount == 1)
   }
 }
