@@ -36,8 +36,25 @@ extension Worker where K: ~Copyable {
       close(slot, connection, .tlsTruncated)
       return
     }
+    guard !resetWasSwallowed(connection, direction) else {
+      closeReset(slot, connection, by: direction.source, errno: ECONNRESET)
+      return
+    }
     noteSourceEnded(connection, direction)
     if connection.half(direction).pointee.isDrained { drained(slot, connection, direction) }
+  }
+
+  /// Whether what reads as the end of a stream is a reset. A send that was under way when the reset came, and that had
+  /// got rid of some bytes, reports those and takes the error along; from then on the socket reads as ended. It has no
+  /// peer any more, though (getpeername(2): ENOTCONN), which a half-closed socket has.
+  private mutating func resetWasSwallowed(
+    _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction
+  ) -> Bool {
+    let opposite = connection.half(.from(direction.sink))
+    guard opposite.pointee.sinkIsSlow || opposite.pointee.pipeBytes > 0 else { return false }
+    let source = connection.descriptor(direction.source)
+    var storage = sockaddr_storage()
+    return withUnsafeMutableBytes(of: &storage) { kernel.peerAddress(source, into: $0) } < 0
   }
 
   /// Passes the FIN on. The other direction lives until its own end.
