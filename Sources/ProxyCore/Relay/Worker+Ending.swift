@@ -163,7 +163,13 @@ extension Worker where K: ~Copyable {
   ) {
     if let buffer = completion.buffer { recycle(buffer) }
     let half = connection.half(operation.direction)
-    if operation == .send(operation.direction) { releaseSending(half) }
+    if operation == .send(operation.direction) {
+      // The sink's application reads these bytes: they count, though nobody waits for them here any more.
+      if completion.result > 0, connection.pointee.tls == nil {
+        countSent(connection, operation.direction, count: Int(completion.result), path: .relayedBufferedBytes)
+      }
+      releaseSending(half)
+    }
     if operation == .receive(operation.direction), let filling = half.pointee.filling {
       bulkBuffers.giveBack(filling)
       half.pointee.filling = nil

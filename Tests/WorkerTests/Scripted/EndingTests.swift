@@ -188,6 +188,44 @@ import Testing
   }
 }
 
+@Suite struct SwallowedResetTests {
+  /// The upstream is slow to take what the client sends, and its own bytes are being read.
+  private static func sendingSlowly() -> WorkerBench {
+    let bench = WorkerBench()
+    bench.relay()
+    bench.turn(
+      [.received("request", from: .client, buffer: 0)],
+      expecting: [.send(.server, "request"), .receive(.client, expectsData: false)])
+    bench.turn([.sent(2, to: .server)], expecting: [.recycle(0), .send(.server, "quest", .complete)])
+    return bench
+  }
+
+  @Test("A short send that took the reset's error along doesn't make the reset a FIN")
+  func swallowed() {
+    let bench = Self.sendingSlowly()
+    bench.turn(
+      [.sent(3, to: .server), .ended(.server)],
+      expecting: [
+        .send(.server, "st", .complete), .peerAddress(.server, fails: ENOTCONN), .resetOnClose(.client),
+        .resetOnClose(.server), .cancel(.receive(.client)), .cancel(.send(.server)),
+      ])
+    bench.turn([.failed(.send(.server), EPIPE), .failed(.receive(.client), ECANCELED)], expecting: WorkerBench.ending())
+    #expect(bench.closed(.upstreamReset) == 1)
+    bench.expectNothingHeld()
+  }
+
+  @Test("A FIN from a side that is slow to take bytes is a FIN")
+  func slowFin() {
+    let bench = Self.sendingSlowly()
+    bench.turn(
+      [.ended(.server)],
+      expecting: [
+        .peerAddress(.server, is: "127.0.0.1:8080"), .shutdown(.client), .poll(.server, .hangUp),
+      ])
+    bench.turn([.sent(5, to: .server)], expecting: [])
+  }
+}
+
 @Suite struct TearDownTests {
   @Test("Nothing is closed before each operation's final completion; late bytes are dropped, their buffer is not")
   func lateCompletions() {
@@ -208,6 +246,8 @@ import Testing
     #expect(bench.worker.connections.usedCount == 1)
     bench.turn([.failed(.receive(.client), ECANCELED)], expecting: WorkerBench.ending())
     #expect(bench.closed(.shutdown) == 1)
+    // What the server took counts, what was read too late to be passed on does not.
+    #expect(bench.count(.relayedBufferedBytes) == 1)
     #expect(bench.count(.sentBytes) == 0)
     bench.expectNothingHeld()
   }
