@@ -1,0 +1,119 @@
+// What one seed stands for: the world and its faults, the proxy's settings, who connects and when, and what the control
+// thread does meanwhile. `Simulation` plays it.
+
+import Glibc
+import IOUring
+import KernelTestSupport
+
+@testable import ProxyCore
+
+/// The parameters of one simulation, all drawn from its seed.
+struct Scenario {
+  /// Something that the control thread does before a given turn.
+  struct Intervention {
+    enum Kind {
+      case stopAccepting
+      case closeConnections
+      case setLimit(Int)
+      case listConnections
+      case removeAndAddListener
+      case updateSettings
+    }
+    var turn: Int
+    var kind: Kind
+  }
+
+  let seed: UInt64
+  let faults: FaultPlan
+  let bufferSize: Int
+  let bufferCount: Int
+  let socketCapacityMax: Int
+  let descriptorsMax: Int
+  let settings: WorkerSettings
+  let limit: Int
+  let slotsMax: Int
+  let clientCount: Int
+  let listeners: [ListenerPlan]
+  /// Chances of what becomes of a connect.
+  let connectRefused: Double
+  let connectSilent: Double
+  let connectDelayMax: Int
+  let interventions: [Intervention]
+  /// From this turn on nothing goes wrong any more.
+  let calmTurn: Int
+
+  init(seed: UInt64) {
+    var random = SeededGenerator(seed: seed)
+    self.seed = seed
+    faults = FaultPlan.swarm(&random)
+    bufferSize = random.pick([512, 4_096, 16_384])
+    bufferCount = random.pick([2, 4, 16, 64])
+    socketCapacityMax = random.pick([256, 4_096, 65_536, 1_048_576])
+    descriptorsMax = random.chance(0.8) ? 10_000 : 8 + random.below(40)
+    settings = Self.settings(&random)
+    limit = random.chance(0.7) ? 1_000_000 : random.pick([1, 3, 10, 4_100])
+    slotsMax = random.chance(0.9) ? 128 : 2
+    clientCount = random.magnitude(1...24)
+    listeners = (0..<random.pick([1, 1, 2])).map { Self.plan(&random, port: UInt16(15_006 + $0)) }
+    connectRefused = random.chance(0.5) ? 0 : random.pick([0.05, 0.3])
+    connectSilent = random.chance(0.7) ? 0 : random.pick([0.05, 0.3])
+    connectDelayMax = random.pick([0, 1_000_000, 1_000_000_000])
+    calmTurn = 50 + random.magnitude(0...1_500)
+    interventions = Self.interventions(&random, before: calmTurn)
+  }
+
+  static func settings(_ random: inout SeededGenerator) -> WorkerSettings {
+    var settings = WorkerSettings(Configuration.Timeouts())
+    settings.connectTimeout = random.pick([50_000_000, 1_000_000_000, 5_000_000_000])
+    settings.idleTimeout = random.pick([.max, .max, 100_000_000, 5_000_000_000])
+    settings.halfCloseTimeout = random.pick([.max, .max, 50_000_000, 5_000_000_000])
+    return settings
+  }
+
+  private static func plan(_ random: inout SeededGenerator, port: UInt16) -> ListenerPlan {
+    let addresses: [TargetAddress] = (0..<random.pick([1, 1, 3])).map { index in
+      if random.chance(0.1), let path = TargetAddress(unixPath: "/run/app\(index).sock") { return path }
+      return TargetAddress(SocketAddress(ip: IPAddress(v4: 0x0a02_0001 + UInt32(index)), port: 8_080))
+    }
+    let bind = SocketAddress(ip: IPAddress(v4: 0), port: port)
+    return ListenerPlan(
+      Configuration.Listener(
+        name: "\(port)", direction: .inbound, bind: bind, target: .originalDestination,
+        tls: random.chance(0.25) ? .permissive : .off),
+      destination: .addresses(random.chance(0.02) ? [] : addresses))
+  }
+
+  private static func interventions(_ random: inout SeededGenerator, before calmTurn: Int) -> [Intervention] {
+    var interventions: [Intervention] = []
+    for (chance, kind) in [
+      (0.25, Intervention.Kind.stopAccepting), (0.2, .closeConnections), (0.15, .setLimit(random.pick([0, 1, 5]))),
+      (0.3, .listConnections), (0.15, .removeAndAddListener), (0.15, .updateSettings),
+    ] where random.chance(chance) {
+      interventions.append(Intervention(turn: random.below(calmTurn), kind: kind))
+    }
+    return interventions.sorted { $0.turn < $1.turn }
+  }
+
+  // MARK: Parties
+
+  func temperament(_ random: inout SeededGenerator) -> SimulatedParty.Temperament {
+    // What passes through small sockets takes many turns.
+    let bulk = min(300_000, 64 * socketCapacityMax)
+    let bytes = random.pick([0, 1, 100, random.magnitude(0...10_000), random.magnitude(0...bulk)])
+    let limit = random.magnitude(0...max(1, bytes))
+    let ending: SimulatedParty.Temperament.Ending =
+      switch random.below(10) {
+      case 0..<5: .whenSent
+      case 5, 6: .afterPeer
+      case 7: .resetAfterSending(limit)
+      case 8: .resetAfterReceiving(1 + limit)
+      default: .never
+      }
+    return SimulatedParty.Temperament(
+      bytesToSend: bytes, chunkMax: random.pick([1 + bytes / 20, 4_096, 65_536]),
+      readMax: random.pick([1 + random.magnitude(0...1_000), 65_536, 65_536]),
+      readPause: random.chance(0.7) ? 0 : UInt64(random.magnitude(1...50_000_000)),
+      writePauseChance: random.pick([0, 0, 0.1, 0.5]), writePause: UInt64(random.magnitude(1...100_000_000)),
+      ending: ending)
+  }
+}

@@ -1,0 +1,187 @@
+// The clients and servers of a simulation. Each has a temperament of its own: how much it says, how fast it listens, and
+// how it ends. All of them note what they saw, for `Checkers.swift`.
+
+import Glibc
+import KernelTestSupport
+
+/// One end of a conversation through the proxy.
+final class SimulatedParty: SimulatedActor {
+  /// How a party behaves.
+  struct Temperament {
+    enum Ending {
+      /// Half-closes when all is said.
+      case whenSent
+      /// Half-closes when the other side has.
+      case afterPeer
+      /// Resets after having sent so many bytes, or received so many.
+      case resetAfterSending(Int)
+      case resetAfterReceiving(Int)
+      /// Says and hears everything, and never ends.
+      case never
+    }
+
+    var bytesToSend: Int
+    var chunkMax: Int
+    var readMax: Int
+    /// Sleeps so long after each read; 0: never.
+    var readPause: UInt64
+    /// Chance to sleep before a write, and for how long.
+    var writePauseChance: Double
+    var writePause: UInt64
+    var ending: Ending
+  }
+
+  enum End: Equatable {
+    case none
+    /// The other side's FIN.
+    case fin
+    case reset
+  }
+
+  let name: String
+  let stream: SimulatedStream
+  private(set) var temperament: Temperament
+  private var random: SeededGenerator
+  private unowned let world: SimulatedWorld
+  private let saying: Pattern
+  private let hearing: Pattern
+  private var pausesReadingUntil: UInt64 = 0
+  private var pausesWritingUntil: UInt64 = 0
+
+  private(set) var sent = 0
+  private(set) var received = 0
+  private(set) var seen = End.none
+  /// Has half-closed, its bytes said.
+  private(set) var hasFinished = false
+  /// Has reset, or was reset.
+  private(set) var hasReset = false
+  private(set) var isGone = false
+  private(set) var corruption: String?
+
+  init(
+    name: String, stream: SimulatedStream, temperament: Temperament, saying: Pattern, hearing: Pattern,
+    random: SeededGenerator, world: SimulatedWorld
+  ) {
+    self.name = name
+    self.stream = stream
+    self.temperament = temperament
+    self.saying = saying
+    self.hearing = hearing
+    self.random = random
+    self.world = world
+    stream.actor = self
+    world.add(self)
+  }
+
+  /// From now on it hears everything at once, says what is left, and ends.
+  func calmDown() {
+    temperament.readMax = 1 << 20
+    temperament.readPause = 0
+    temperament.writePauseChance = 0
+    pausesReadingUntil = 0
+    pausesWritingUntil = 0
+    temperament.ending = .whenSent
+  }
+
+  func act() -> UInt64 {
+    guard !isGone else { return .max }
+    let heard = listen()
+    guard !isGone else { return .max }
+    let said = speak()
+    guard !isGone else { return .max }
+    end()
+    if isGone { return .max }
+    if heard || said { return world.clock }
+    var wake = UInt64.max
+    if pausesReadingUntil > world.clock { wake = min(wake, pausesReadingUntil) }
+    if pausesWritingUntil > world.clock { wake = min(wake, pausesWritingUntil) }
+    return wake
+  }
+
+  // MARK: Hearing and saying
+
+  private func listen() -> Bool {
+    guard seen == .none, world.clock >= pausesReadingUntil else { return false }
+    let room = min(temperament.readMax, 65_536)
+    let count = withUnsafeTemporaryAllocation(byteCount: room, alignment: 1) { buffer in
+      let count = stream.read(into: buffer)
+      if count > 0, !hearing.matches(UnsafeRawBufferPointer(rebasing: buffer.prefix(count)), at: received) {
+        world.tracer?("\(name) hears something else at \(received)")
+        corruption = corruption ?? "\(name) heard something else at \(received)..<\(received + count)"
+      }
+      return count
+    }
+    switch count {
+    case -Int(EAGAIN): return false
+    case 0: seen = .fin
+    case ..<0: wasReset()
+    default:
+      received += count
+      if temperament.readPause > 0 { pausesReadingUntil = world.clock + temperament.readPause }
+      if case .resetAfterReceiving(let limit) = temperament.ending, received >= limit { reset() }
+    }
+    return true
+  }
+
+  private func speak() -> Bool {
+    guard sent < temperament.bytesToSend, !hasFinished, world.clock >= pausesWritingUntil else { return false }
+    if random.chance(temperament.writePauseChance) {
+      pausesWritingUntil = world.clock + temperament.writePause
+      return false
+    }
+    let size = min(1 + random.below(temperament.chunkMax), temperament.bytesToSend - sent)
+    let count = saying.withBytes(at: sent, count: size) { stream.write($0) }
+    if count == -Int(EAGAIN) { return false }
+    guard count >= 0 else {
+      wasReset()
+      return false
+    }
+    sent += count
+    if case .resetAfterSending(let limit) = temperament.ending, sent >= limit { reset() }
+    return true
+  }
+
+  // MARK: Ending
+
+  private func end() {
+    if !hasFinished, sent == temperament.bytesToSend, mayFinish {
+      guard stream.finish() == 0 else {
+        wasReset()
+        return
+      }
+      hasFinished = true
+      world.tracer?("\(name) half-closes after sending \(sent)")
+    }
+    if hasFinished, seen == .fin { leave() }
+  }
+
+  private var mayFinish: Bool {
+    switch temperament.ending {
+    case .whenSent: true
+    case .afterPeer: seen == .fin
+    // A reset that is due when nothing more will come.
+    case .resetAfterSending, .resetAfterReceiving: seen == .fin
+    case .never: false
+    }
+  }
+
+  private func reset() {
+    world.tracer?("\(name) resets after sending \(sent) and receiving \(received)")
+    hasReset = true
+    // A Unix socket knows no reset: its other side sees a regular end.
+    if stream.isUnix { hasFinished = true }
+    stream.resetsOnClose = true
+    leave()
+  }
+
+  private func wasReset() {
+    world.tracer?("\(name) was reset")
+    seen = .reset
+    leave()
+  }
+
+  private func leave() {
+    isGone = true
+    stream.close()
+  }
+}

@@ -1,0 +1,258 @@
+// Plays a scenario: the production worker, unchanged, in the simulated world. `Checkers.swift` says afterwards whether
+// what happened was right.
+
+import Glibc
+import IOUring
+import KernelTestSupport
+import Metrics
+
+@testable import ProxyCore
+
+/// One connection through the proxy, as its two ends saw it and as the access log tells it.
+final class Dialogue {
+  let client: SimulatedParty
+  let listener: Int
+  var server: SimulatedParty?
+  var record: AccessRecord?
+
+  init(client: SimulatedParty, listener: Int) {
+    self.client = client
+    self.listener = listener
+  }
+}
+
+final class Simulation {
+  /// Turns that an end may take once nothing goes wrong any more: far more than any run has needed, far fewer than
+  /// for ever.
+  static let turnsAfterCalmMax = 20_000
+
+  let scenario: Scenario
+  let world: SimulatedWorld
+  var worker: Worker<SimulatedKernel>
+  let metrics = WorkerMetrics.allocate()
+  let budget: ConnectionBudget
+  private let mailbox: Mailbox
+  private let accessLog = AccessRecordQueue(wakeDescriptor: .none)
+  private let wake: Descriptor
+  private var random: SeededGenerator
+  private var listeners: [(id: ListenerID, socket: SimulatedListener, plan: ListenerPlan)] = []
+  private(set) var listenerCount = 0
+  private var arrivals: Arrivals?
+
+  private(set) var dialogues: [Dialogue] = []
+  private var dialogueOfClient: [Int: Dialogue] = [:]
+  private(set) var recordsWithoutClient: [AccessRecord] = []
+  private(set) var turns = 0
+  private(set) var isCalm = false
+  private(set) var problems: [String] = []
+
+  init(_ scenario: Scenario) throws(KernelError) {
+    self.scenario = scenario
+    random = SeededGenerator(seed: scenario.seed ^ 0xac70_75)
+    var capacities = SeededGenerator(seed: scenario.seed ^ 0xcafe)
+    let capacityMax = scenario.socketCapacityMax
+    world = SimulatedWorld(
+      seed: scenario.seed ^ 0x0a11, faults: scenario.faults, bufferSize: scenario.bufferSize,
+      bufferCount: scenario.bufferCount, socketCapacity: { capacities.magnitude(capacityMax / 64...capacityMax) })
+    world.descriptorsMax = scenario.descriptorsMax
+    wake = try EventDescriptor.make()
+    mailbox = Mailbox(wakeDescriptor: wake)
+    budget = ConnectionBudget(limit: scenario.limit, workerWakes: [wake])
+    worker = Worker(
+      kernel: SimulatedKernel(world),
+      links: WorkerLinks(
+        index: 0, mailbox: mailbox, metrics: metrics, accessLog: accessLog, budget: budget, controlWake: .none,
+        slotsMax: scenario.slotsMax),
+      settings: scenario.settings)
+    world.connectOutcome = { [unowned self] in connectOutcome($0) }
+    world.upstreamConnected = { [unowned self] in upstreamConnected($0, $1) }
+    for plan in scenario.listeners { addListener(plan) }
+    arrivals = Arrivals(self)
+    if let arrivals { world.add(arrivals) }
+  }
+
+  deinit {
+    close(wake.rawValue)
+    metrics.deallocate()
+  }
+
+  // MARK: The run
+
+  /// Plays to the end, or until something is wrong.
+  func run() {
+    worker.submitMailPoll()
+    var interventions = scenario.interventions[...]
+    var calmedAt = Int.max
+    while !(worker.stops && worker.connections.usedCount == 0 && worker.listeners.isQuiet) {
+      while !isCalm, let next = interventions.first, next.turn <= turns {
+        intervene(next.kind)
+        interventions.removeFirst()
+      }
+      worker.turn()
+      turns += 1
+      collectRecords()
+      if !isCalm, turns >= scenario.calmTurn || world.isSilent {
+        calmDown()
+        calmedAt = turns
+      } else if isCalm, isOver, !worker.stops {
+        mailbox.post(.stopAccepting)
+        mailbox.post(.stop)
+      } else if world.isSilent {
+        problems.append("the worker sleeps for ever, and nothing will happen any more" + stateText)
+      }
+      if turns > calmedAt &+ Self.turnsAfterCalmMax, calmedAt != .max {
+        problems.append("not over \(Self.turnsAfterCalmMax) turns after the last fault" + stateText)
+      }
+      problems += world.violations
+      guard problems.isEmpty, !dialogues.contains(where: { $0.client.corruption != nil }) else { return }
+    }
+    Self.closeIdlePipes(&worker)
+    world.settle()
+    collectRecords()
+  }
+
+  /// What the worker's own loop does last.
+  private static func closeIdlePipes(_ worker: inout Worker<SimulatedKernel>) {
+    worker.pipes.closeIdle(&worker.kernel)
+  }
+
+  /// Nothing goes wrong from here on, and everybody comes to an end.
+  private func calmDown() {
+    isCalm = true
+    world.faults = .none
+    world.descriptorsMax = 10_000
+    budget.setLimit(max(1, scenario.limit))
+    arrivals?.hurry()
+    for dialogue in dialogues {
+      dialogue.client.calmDown()
+      dialogue.server?.calmDown()
+    }
+    world.wakeActors()
+  }
+
+  private var isOver: Bool {
+    arrivals?.isDone == true && worker.connections.usedCount == 0
+      && dialogues.allSatisfy { $0.client.isGone && $0.server?.isGone != false }
+  }
+
+  /// Who is left, for a person who looks into a run that does not end.
+  private var stateText: String {
+    var lines: [String] = []
+    for dialogue in dialogues {
+      for party in [dialogue.client, dialogue.server] {
+        guard let party, !party.isGone else { continue }
+        lines.append("\(party.name): sent \(party.sent), received \(party.received), finished: \(party.hasFinished)")
+      }
+    }
+    for (id, socket, _) in listeners {
+      let waiting = worker.listeners[id].map { "\($0.waiting)" } ?? "removed"
+      lines.append("listener \(id.rawValue) waits for \(waiting), \(socket.waitingCount) in its queue")
+    }
+    lines.append("\(worker.connections.usedCount) connections, \(budget.usedCount) permits of \(budget.available) left")
+    return ([""] + lines).joined(separator: "\n    ")
+  }
+
+  private func collectRecords() {
+    while let record = accessLog.pop() {
+      let address = record.downstream?.description
+      let dialogue = dialogues.first {
+        $0.record == nil && SimulatedWorld.clientAddress($0.client.stream) == address
+      }
+      if let dialogue { dialogue.record = record } else { recordsWithoutClient.append(record) }
+    }
+  }
+
+  // MARK: The control thread
+
+  private func addListener(_ plan: ListenerPlan) {
+    let id = ListenerID(rawValue: listenerCount)
+    listenerCount += 1
+    let socket = world.listen(on: "\(plan.bind)")
+    listeners.append((id, socket, plan))
+    mailbox.post(.addListener(id, socket.descriptor, plan))
+  }
+
+  private func intervene(_ kind: Scenario.Intervention.Kind) {
+    switch kind {
+    case .stopAccepting:
+      mailbox.post(.stopAccepting)
+    case .closeConnections:
+      mailbox.post(.closeConnections(.drainDeadline))
+    case .setLimit(let limit):
+      budget.setLimit(limit)
+    case .listConnections:
+      mailbox.post(.listConnections(ConnectionListing(workers: 1, doneDescriptor: .none)))
+    case .removeAndAddListener:
+      guard world.openDescriptorCount < world.descriptorsMax else { return }
+      let removed = listeners.removeFirst()
+      mailbox.post(.removeListener(removed.id))
+      addListener(removed.plan)
+    case .updateSettings:
+      mailbox.post(.updateSettings(Scenario.settings(&random)))
+    }
+  }
+
+  // MARK: The outside
+
+  private func connectOutcome(_ address: String) -> ConnectOutcome {
+    if isCalm { return .established(after: 0) }
+    let delay = UInt64(scenario.connectDelayMax == 0 ? 0 : random.magnitude(0...scenario.connectDelayMax))
+    if random.chance(scenario.connectSilent) { return address.hasPrefix("unix") ? .refused(errno: EAGAIN, after: 0) : .silence }
+    if random.chance(scenario.connectRefused) {
+      return .refused(errno: random.pick([ECONNREFUSED, EHOSTUNREACH, ETIMEDOUT, EACCES]), after: delay)
+    }
+    return .established(after: delay)
+  }
+
+  private func upstreamConnected(_ stream: SimulatedStream, _ clientStream: SimulatedStream) {
+    guard let dialogue = dialogueOfClient[clientStream.id] else { return }
+    if dialogue.server != nil { problems.append("\(dialogue.client.name) is connected upstream twice") }
+    let server = SimulatedParty(
+      name: "server of \(dialogue.client.name)", stream: stream, temperament: scenario.temperament(&random),
+      saying: Pattern(stream: 2 * clientStream.id + 1), hearing: Pattern(stream: 2 * clientStream.id),
+      random: SeededGenerator(seed: random.next()), world: world)
+    if isCalm { server.calmDown() }
+    dialogue.server = server
+  }
+
+  /// One more client connects.
+  fileprivate func arrive() {
+    let listener = listeners[random.below(listeners.count)]
+    guard let stream = world.connect(to: listener.socket) else { return }
+    let client = SimulatedParty(
+      name: "client \(stream.id)", stream: stream, temperament: scenario.temperament(&random),
+      saying: Pattern(stream: 2 * stream.id), hearing: Pattern(stream: 2 * stream.id + 1),
+      random: SeededGenerator(seed: random.next()), world: world)
+    if isCalm { client.calmDown() }
+    let dialogue = Dialogue(client: client, listener: listener.id.rawValue)
+    dialogues.append(dialogue)
+    dialogueOfClient[stream.id] = dialogue
+  }
+
+  fileprivate func nextArrival() -> UInt64 { world.clock + UInt64(random.magnitude(0...200_000_000)) }
+
+  /// Lets the clients connect one after another.
+  private final class Arrivals: SimulatedActor {
+    private unowned let simulation: Simulation
+    private var left: Int
+    private var next: UInt64 = 0
+    private var isHurried = false
+
+    init(_ simulation: Simulation) {
+      self.simulation = simulation
+      left = simulation.scenario.clientCount
+    }
+
+    var isDone: Bool { left == 0 }
+    func hurry() { isHurried = true }
+
+    func act() -> UInt64 {
+      guard left > 0 else { return .max }
+      guard isHurried || simulation.world.clock >= next else { return next }
+      left -= 1
+      simulation.arrive()
+      next = simulation.nextArrival()
+      return left == 0 ? .max : isHurried ? simulation.world.clock : next
+    }
+  }
+}
