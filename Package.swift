@@ -41,6 +41,7 @@ let package = Package(
     .testTarget(name: "IOUringTests", dependencies: ["CIOUring", "IOUring"]),
     .testTarget(name: "KernelConformanceTests", dependencies: ["CAllocationCounter", "IOUring"]),
     .testTarget(name: "EngineTests", dependencies: ["ProxyCore"]),
+    .testTarget(name: "SimulationTests", dependencies: ["IOUring", "KernelTestSupport", "Metrics", "ProxyCore"]),
     .testTarget(
       name: "WorkerTests",
       dependencies: ["CAllocationCounter", "IOUring", "KernelTestSupport", "Metrics", "ProxyCore"]),

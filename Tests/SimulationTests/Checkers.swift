@@ -73,7 +73,8 @@ extension Simulation {
     if !isRight {
       found.append(
         "\(client.name) ended as \(record.reason.label), but finished: \(client.hasFinished), reset: "
-          + "\(client.hasReset), server: \(server.map { "finished: \($0.hasFinished), reset: \($0.hasReset)" } ?? "none")")
+          + "\(client.hasReset), server: \(server.map { "finished: \($0.hasFinished), reset: \($0.hasReset)" } ?? "none")"
+      )
     }
     if record.receivedBytes > client.sent || record.sentBytes < client.received {
       found.append(

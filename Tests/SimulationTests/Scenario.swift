@@ -33,6 +33,8 @@ struct Scenario {
   let limit: Int
   let slotsMax: Int
   let clientCount: Int
+  /// Few clients with much to say, in place of many with little.
+  let isBulky: Bool
   let listeners: [ListenerPlan]
   /// Chances of what becomes of a connect.
   let connectRefused: Double
@@ -53,7 +55,8 @@ struct Scenario {
     settings = Self.settings(&random)
     limit = random.chance(0.7) ? 1_000_000 : random.pick([1, 3, 10, 4_100])
     slotsMax = random.chance(0.9) ? 128 : 2
-    clientCount = random.magnitude(1...24)
+    isBulky = random.chance(0.25)
+    clientCount = random.magnitude(1...(isBulky ? 4 : 24))
     listeners = (0..<random.pick([1, 1, 2])).map { Self.plan(&random, port: UInt16(15_006 + $0)) }
     connectRefused = random.chance(0.5) ? 0 : random.pick([0.05, 0.3])
     connectSilent = random.chance(0.7) ? 0 : random.pick([0.05, 0.3])
@@ -98,8 +101,10 @@ struct Scenario {
 
   func temperament(_ random: inout SeededGenerator) -> SimulatedParty.Temperament {
     // What passes through small sockets takes many turns.
-    let bulk = min(300_000, 64 * socketCapacityMax)
-    let bytes = random.pick([0, 1, 100, random.magnitude(0...10_000), random.magnitude(0...bulk)])
+    let bulk = min(1_000_000, 64 * socketCapacityMax)
+    let bytes =
+      isBulky
+      ? random.below(bulk) : random.pick([0, 1, 100, random.magnitude(0...10_000), random.magnitude(0...bulk / 4)])
     let limit = random.magnitude(0...max(1, bytes))
     let ending: SimulatedParty.Temperament.Ending =
       switch random.below(10) {
@@ -110,7 +115,7 @@ struct Scenario {
       default: .never
       }
     return SimulatedParty.Temperament(
-      bytesToSend: bytes, chunkMax: random.pick([1 + bytes / 20, 4_096, 65_536]),
+      bytesToSend: bytes, chunkMax: random.pick([1 + bytes / 20, 4_096, 65_536, 65_536]),
       readMax: random.pick([1 + random.magnitude(0...1_000), 65_536, 65_536]),
       readPause: random.chance(0.7) ? 0 : UInt64(random.magnitude(1...50_000_000)),
       writePauseChance: random.pick([0, 0, 0.1, 0.5]), writePause: UInt64(random.magnitude(1...100_000_000)),

@@ -120,7 +120,6 @@ final class Simulation {
   private func calmDown() {
     isCalm = true
     world.faults = .none
-    world.descriptorsMax = 10_000
     budget.setLimit(max(1, scenario.limit))
     arrivals?.hurry()
     for dialogue in dialogues {
@@ -197,7 +196,9 @@ final class Simulation {
   private func connectOutcome(_ address: String) -> ConnectOutcome {
     if isCalm { return .established(after: 0) }
     let delay = UInt64(scenario.connectDelayMax == 0 ? 0 : random.magnitude(0...scenario.connectDelayMax))
-    if random.chance(scenario.connectSilent) { return address.hasPrefix("unix") ? .refused(errno: EAGAIN, after: 0) : .silence }
+    if random.chance(scenario.connectSilent) {
+      return address.hasPrefix("unix") ? .refused(errno: EAGAIN, after: 0) : .silence
+    }
     if random.chance(scenario.connectRefused) {
       return .refused(errno: random.pick([ECONNREFUSED, EHOSTUNREACH, ETIMEDOUT, EACCES]), after: delay)
     }

@@ -67,6 +67,7 @@ public struct SimulatedKernel: Kernel, ~Copyable {
   // MARK: Operations that happen now
 
   public mutating func acceptNow(_ listener: Descriptor) -> Int32 { world.acceptNow(listener) }
+  public mutating func stopQueueing(_ listener: Descriptor) { world.stopQueueing(listener) }
   public mutating func openSocket(family: Int32) -> Int32 { world.openSocket(family: family) }
   public mutating func configureStream(_ socket: Descriptor) {}
 
@@ -121,6 +122,11 @@ extension SimulatedWorld {
     if accepted >= 0 { acceptedLast = stream?.peer }
     trace("accept now", Int(descriptor.rawValue), Int(accepted))
     return accepted
+  }
+
+  func stopQueueing(_ descriptor: Descriptor) {
+    guard case .listener(let listener) = object(descriptor)?.kind else { return }
+    listener.isOpen = false
   }
 
   func recycle(_ buffer: BufferID) {

@@ -31,6 +31,7 @@ final class SimulatedObject {
 public final class SimulatedListener {
   public let address: String
   var queue: [SimulatedStream] = []
+  /// New connections are let in.
   var isOpen = true
   public let descriptor: Descriptor
   /// Connections that nobody has accepted.

@@ -196,7 +196,9 @@ import Testing
     bench.turn(
       [.received("request", from: .client, buffer: 0)],
       expecting: [.send(.server, "request"), .receive(.client, expectsData: false)])
-    bench.turn([.sent(2, to: .server)], expecting: [.recycle(0), .send(.server, "quest", .complete)])
+    bench.turn(
+      [.sent(2, to: .server)],
+      expecting: [.recycle(0), .send(.server, "quest", .complete), .poll(.client, .hangUp)])
     return bench
   }
 
@@ -207,9 +209,13 @@ import Testing
       [.sent(3, to: .server), .ended(.server)],
       expecting: [
         .send(.server, "st", .complete), .peerAddress(.server, fails: ENOTCONN), .resetOnClose(.client),
-        .resetOnClose(.server), .cancel(.receive(.client)), .cancel(.send(.server)),
+        .resetOnClose(.server), .cancel(.receive(.client)), .cancel(.send(.server)), .cancel(.poll(.client, .hangUp)),
       ])
-    bench.turn([.failed(.send(.server), EPIPE), .failed(.receive(.client), ECANCELED)], expecting: WorkerBench.ending())
+    bench.turn(
+      [
+        .failed(.send(.server), EPIPE), .failed(.receive(.client), ECANCELED),
+        .failed(.poll(.client, .hangUp), ECANCELED),
+      ], expecting: WorkerBench.ending())
     #expect(bench.closed(.upstreamReset) == 1)
     bench.expectNothingHeld()
   }
