@@ -19,9 +19,12 @@ extension Worker where K: ~Copyable {
     for direction in [Direction.toUpstream, .toDownstream] {
       passOnWaiting(slot, connection, direction)
       guard connection.pointee.phase == .relaying else { return }
-      // A client of a permissive listener may have half-closed while we connected.
+      // A client of a permissive listener may have half-closed while we connected. One whose close_notify was among
+      // what waited has had its end passed on above, and a second shutdown would fail once the upstream has ended too.
       let half = connection.half(direction)
-      if half.pointee.sourceEnded, half.pointee.isDrained { drained(slot, connection, direction) }
+      if half.pointee.sourceEnded, !half.pointee.sinkEnded, half.pointee.isDrained {
+        drained(slot, connection, direction)
+      }
       guard connection.pointee.phase == .relaying else { return }
       // The end of a TLS handshake may still be on its way to a slow peer.
       if half.pointee.sinkIsSlow { watchForReset(slot, connection, direction.source) }

@@ -117,11 +117,17 @@ final class ForeignPeer {
   }
 
   /// Says that nothing more will come. The socket stays open.
-  func closeNotify() throws {
+  func closeNotify() throws { _ = try connection.sendUnlessReset(sealedCloseNotify()) }
+
+  /// The record that says so, which is not sent.
+  func sealedCloseNotify() -> [UInt8] {
     SSL_shutdown(ssl)
     ERR_clear_error()
-    _ = try flush()
+    return takeOutput()
   }
+
+  /// Whether the other side has said so.
+  var hasReceivedCloseNotify: Bool { SSL_get_shutdown(ssl) & SSL_RECEIVED_SHUTDOWN != 0 }
 
   // MARK: Records
 
