@@ -28,15 +28,13 @@ package final class RealServer: Sendable {
   }
 
   /// nginx, serving and storing files under `directory`/files.
-  package static func nginx(in directory: TemporaryDirectory) throws -> RealServer {
+  ///
+  /// - Parameter tls: directives that make it serve TLS; nil: in the clear.
+  package static func nginx(in directory: TemporaryDirectory, tls: String? = nil) throws -> RealServer {
     let endpoint = try Endpoint.freeLoopback()
     mkdir(directory.file("files"), 0o755)
-    let configuration = """
-      daemon off;
-      worker_processes 1;
-      pid \(directory.file("nginx.pid"));
-      error_log stderr warn;
-      events { worker_connections 256; }
+    return try nginx(
+      """
       http {
         access_log off;
         client_body_temp_path \(directory.file("body"));
@@ -45,16 +43,53 @@ package final class RealServer: Sendable {
         uwsgi_temp_path \(directory.file("uwsgi"));
         scgi_temp_path \(directory.file("scgi"));
         server {
-          listen \(endpoint);
+          listen \(endpoint)\(tls == nil ? "" : " ssl");
+          \(tls ?? "")
           root \(directory.file("files"));
           client_max_body_size 0;
           location / { dav_methods PUT; }
         }
       }
+      """, at: endpoint, in: directory)
+  }
+
+  /// nginx as a proxy of streams, from a free port to `upstream`.
+  ///
+  /// - Parameters:
+  ///   - acceptsTLS: whether clients come with TLS.
+  ///   - directives: of the server.
+  package static func nginxStream(
+    to upstream: Endpoint, acceptsTLS: Bool, directives: String, in directory: TemporaryDirectory
+  ) throws -> RealServer {
+    let endpoint = try Endpoint.freeLoopback()
+    return try nginx(
       """
+      stream {
+        server {
+          listen \(endpoint)\(acceptsTLS ? " ssl" : "");
+          proxy_pass \(upstream);
+          \(directives)
+        }
+      }
+      """, modules: ["stream"], at: endpoint, in: directory)
+  }
+
+  private static func nginx(
+    _ block: String, modules: [String] = [], at endpoint: Endpoint, in directory: TemporaryDirectory
+  ) throws -> RealServer {
     // Root's workers would become a user that can't enter the temporary directory.
     let user = geteuid() == 0 ? "user root;\n" : ""
-    try Files.write(user + configuration + "\n", to: directory.file("nginx.conf"))
+    // Where Debian puts what it builds as a module of its own.
+    let loading = modules.map { "load_module /usr/lib/nginx/modules/ngx_\($0)_module.so;\n" }.joined()
+    let configuration = """
+      daemon off;
+      worker_processes 1;
+      pid \(directory.file("nginx.pid"));
+      error_log stderr warn;
+      events { worker_connections 256; }
+
+      """
+    try Files.write(user + loading + configuration + block + "\n", to: directory.file("nginx.conf"))
     let arguments = [
       try Programs.path("nginx"), "-e", "stderr", "-p", directory.path, "-c", directory.file("nginx.conf"),
     ]

@@ -44,6 +44,9 @@ final class Authority: @unchecked Sendable {
     return Credentials(certificate: issued.certificatePEM, privateKey: issued.privateKeyPEM)
   }
 
+  /// A proper SVID that names a host as well, for clients that look for one.
+  func issue(_ id: String, dnsName: String) throws -> Credentials { try issue(id) { $0.dnsNames = [dnsName] } }
+
   /// A certificate that nobody vouches for but itself.
   static func selfSigned(_ id: String = Authority.clientID) throws -> Credentials {
     guard let key = shim_EVP_EC_gen("P-256") else { throw DevelopmentCertificateError.openssl("no key") }

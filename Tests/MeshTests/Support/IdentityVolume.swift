@@ -22,8 +22,16 @@ final class IdentityVolume: Sendable {
   var trustBundlePath: String { "\(path)/ca.crt" }
 
   /// The value of the configuration's key `identity`.
-  var setting: String {
-    "{certificate: \"\(certificatePath)\", privateKey: \"\(privateKeyPath)\", trustBundle: \"\(trustBundlePath)\"}"
+  var setting: String { setting(alpn: nil) }
+
+  /// The same with a protocol of one's own.
+  func setting(alpn: String?) -> String {
+    var keys = [
+      "certificate: \"\(certificatePath)\"", "privateKey: \"\(privateKeyPath)\"",
+      "trustBundle: \"\(trustBundlePath)\"",
+    ]
+    if let alpn { keys.append("alpn: \"\(alpn)\"") }
+    return "{\(keys.joined(separator: ", "))}"
   }
 
   private var path: String { directory.file("volume") }
