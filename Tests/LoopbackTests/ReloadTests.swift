@@ -52,6 +52,7 @@ struct ReloadTests {
     try sidecar.rewriteConfiguration([listener])
     sidecar.process.signal(SIGHUP)
     try eventually("new connections reach the new target") { newApp.acceptedCount > 0 }
+    try eventually("the short ones of before have ended") { oldApp.servedCount == 4 }
     let accepted = oldApp.acceptedCount
     try load.awaitProgress()
     #expect(oldApp.acceptedCount == accepted)

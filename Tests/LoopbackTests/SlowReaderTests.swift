@@ -41,8 +41,7 @@ struct SlowReaderTests {
     }
     let after = try sidecar.process.residentMemory().anonymous
     #expect(after - before <= 1 << 20, "anonymous memory went from \(before) to \(after) bytes")
-    let metrics = try sidecar.metrics()
-    #expect(metrics.sum("sidecar_connections_active") == 1, "the slow one is still there")
+    try sidecar.awaitMetrics("only the slow one is still there") { $0.sum("sidecar_connections_active") == 1 }
     slow.reset()
     try sidecar.stop()
   }

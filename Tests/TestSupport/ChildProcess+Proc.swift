@@ -18,16 +18,18 @@ extension ChildProcess {
     return Dictionary(kinds.map { ($0, 1) }, uniquingKeysWith: +)
   }
 
-  /// Processor time of all its threads, in clock ticks of 10 ms.
-  package func processorTicks() throws -> Int {
-    let text = try Files.read("/proc/\(pid)/stat")
-    // The name in parentheses may hold blanks; utime and stime are fields 14 and 15.
-    guard let end = text.lastIndex(of: ")") else { throw HarnessError("/proc/\(pid)/stat: \(text)") }
-    let fields = text[text.index(after: end)...].split(separator: " ")
-    guard fields.count > 12, let user = Int(fields[11]), let system = Int(fields[12]) else {
-      throw HarnessError("/proc/\(pid)/stat: \(text)")
+  /// How long each of its threads has been runnable so far: running, or waiting for a processor. On a busy machine the
+  /// second part shows a loop that spins, whatever share of a processor it gets.
+  package func runnableTimes() throws -> [String: Duration] {
+    var times: [String: Duration] = [:]
+    for thread in try Files.list("/proc/\(pid)/task") {
+      let fields = try Files.read("/proc/\(pid)/task/\(thread)/schedstat").split(whereSeparator: \.isWhitespace)
+      guard fields.count == 3, let running = Int64(fields[0]), let waiting = Int64(fields[1]) else {
+        throw HarnessError("/proc/\(pid)/task/\(thread)/schedstat: \(fields)")
+      }
+      times[thread] = .nanoseconds(running + waiting)
     }
-    return user + system
+    return times
   }
 
   /// Resident memory in bytes: all of it, and the part that no file backs.

@@ -56,7 +56,7 @@ package final class ChildProcess: Sendable {
 
   /// Waits for the end.
   package func wait(within deadline: Duration = .seconds(60)) throws -> Ending {
-    try eventually(within: deadline, "\(name) (pid \(pid)) ends; it said: \(errorOutput)", value: poll)
+    try awaitValue(within: deadline, "\(name) (pid \(pid)) ends; it said: \(errorOutput)", value: poll)
   }
 
   /// Runs a program to its end and expects exit status 0.

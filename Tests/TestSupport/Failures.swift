@@ -29,21 +29,23 @@ package struct HarnessError: Error, CustomStringConvertible {
 ///
 /// - Parameters:
 ///   - deadline: generous, because machines are shared; it is only ever reached by a failure.
+///   - interval: between two looks, in milliseconds.
 ///   - what: what was awaited, for the error.
 /// - Throws: `HarnessError` when the deadline has passed, and whatever the condition throws.
 package func eventually(
-  within deadline: Duration = .seconds(30), _ what: @autoclosure () -> String, _ condition: () throws -> Bool
+  within deadline: Duration = .seconds(30), interval: UInt32 = 2, _ what: @autoclosure () -> String,
+  _ condition: () throws -> Bool
 ) throws {
   let end = ContinuousClock.now + deadline
   while try !condition() {
     guard ContinuousClock.now < end else { throw HarnessError("not within \(deadline): \(what())") }
     // Between two looks, so that the looking doesn't take the processor from what is looked at.
-    usleep(2_000)
+    usleep(interval * 1_000)
   }
 }
 
 /// The first value that is not nil; see `eventually(within:_:_:)`.
-package func eventually<Value>(
+package func awaitValue<Value>(
   within deadline: Duration = .seconds(30), _ what: @autoclosure () -> String, value: () throws -> Value?
 ) throws -> Value {
   var result: Value?

@@ -48,7 +48,7 @@ package final class RandomExchange: Sendable {
 
   /// What the app saw of a client, once it has seen all of it.
   package func serverOutcome(_ number: UInt64) throws -> StreamOutcome {
-    try eventually("the app has seen the end of connection \(number)") { outcomes.byNumber.withLock { $0[number] } }
+    try awaitValue("the app has seen the end of connection \(number)") { outcomes.byNumber.withLock { $0[number] } }
   }
 
   /// Sends and receives at once until both directions have ended.
