@@ -33,11 +33,14 @@ public struct FileWatch: Sendable {
   /// When `changed` wants to be called.
   var deadline: UInt64? { debounce.deadline }
 
-  /// Takes the events that have arrived.
+  /// Takes the events that have arrived. Some at a time: whoever keeps a directory busy must not keep the control thread
+  /// from its signals.
   mutating func readEvents(now: UInt64) {
     var buffer = [UInt8](repeating: 0, count: 4_096)
-    while read(descriptor, &buffer, buffer.count) > 0 { debounce.event(now: now) }
+    for _ in 0..<Self.readsMax where read(descriptor, &buffer, buffer.count) > 0 { debounce.event(now: now) }
   }
+
+  private static let readsMax = 8
 
   /// Whether a file is another one than when this last said so; a file that has vanished is another one too. Ask before
   /// the files are read: what changes meanwhile is then noticed again.
@@ -71,7 +74,9 @@ public struct FileWatch: Sendable {
 
   /// - Returns: the watch's number, the same one for the same directory.
   private func watch(_ directory: String) -> Int32? {
-    let events = UInt32(IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_CLOSE_WRITE | IN_MODIFY | IN_DELETE | IN_ATTRIB)
+    // Not IN_MODIFY: an access log in the same directory would wake the control thread with each line. A file that is
+    // written in place tells when it is closed.
+    let events = UInt32(IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_CLOSE_WRITE | IN_DELETE | IN_ATTRIB)
     let number = inotify_add_watch(descriptor, directory, events)
     return number >= 0 ? number : nil
   }
