@@ -34,7 +34,7 @@ extension Worker where K: ~Copyable {
     close(slot, connection, connection.pointee.reason)
   }
 
-  private mutating func submitConnect(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+  mutating func submitConnect(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
     if connection.pointee.phase == .connecting { setConnectTimer(slot, connection) }
     kernel.submitConnect(
       connection.pointee.upstream, address: connection.upstreamAddressPointer,
@@ -58,6 +58,8 @@ extension Worker where K: ~Copyable {
       return
     }
     if result == -EAGAIN, connection.pointee.upstreamAddress.family == AF_UNIX {
+      // The timer is the handshake's, and a full backlog is nothing to hurry for: `inboundPeerProved` asks again.
+      if connection.pointee.phase == .handshaking { return }
       let deadline = connection.pointee.connectStartedAt.addingSaturated(settings.connectTimeout)
       timers.set(slot, deadline: min(deadline, kernel.now &+ Self.connectRetryInterval), in: connections)
       return

@@ -185,8 +185,12 @@ extension Worker where K: ~Copyable {
     guard authorize(slot, connection) else { return }
     if connection.pointee.connectedAt != 0 {
       startRelay(slot, connection)
-    } else {
+    } else if connection.pointee.inFlight.contains(.connect) {
       setConnectTimer(slot, connection)
+    } else {
+      // A Unix socket whose backlog was full; how long the handshake took is not the app's fault.
+      connection.pointee.connectStartedAt = kernel.now
+      submitConnect(slot, connection)
     }
   }
 
