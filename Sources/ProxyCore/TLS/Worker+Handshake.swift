@@ -31,12 +31,12 @@ extension Worker where K: ~Copyable {
       handshakeFailed(slot, connection, .internalError)
       return
     }
-    advanceHandshake(slot, connection)
+    advanceHandshakeInTurn(slot, connection, .toDownstream)
   }
 
   /// A permissive listener's connection that turned out to be ours; its hello waits.
   mutating func beginDetectedHandshake(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
-    if beginHandshake(slot, connection) { advanceHandshake(slot, connection) }
+    if beginHandshake(slot, connection) { advanceHandshakeInTurn(slot, connection, .toUpstream) }
   }
 
   private mutating func beginHandshake(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) -> Bool {
@@ -79,7 +79,17 @@ extension Worker where K: ~Copyable {
     if let tls = connection.pointee.tls, tls.pointee.side != direction.source {
       // The app spoke while the peer is still proving who it is.
       moveToChunk(&connection.half(direction).pointee.waiting)
-    } else if handshakeStepsLeft > 0 {
+    } else {
+      advanceHandshakeInTurn(slot, connection, direction)
+    }
+  }
+
+  /// Goes on with a handshake now, or next turn if this one has spent its share on others. `direction` is where its input
+  /// comes from; nothing is being received there.
+  private mutating func advanceHandshakeInTurn(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction
+  ) {
+    if handshakeStepsLeft > 0 {
       advanceHandshake(slot, connection)
     } else {
       moveToChunk(&connection.half(direction).pointee.waiting)
