@@ -168,7 +168,11 @@ extension Worker where K: ~Copyable {
       to: Connection(
         generation: generation, listener: id, downstream: downstream,
         downstreamAddress: readAddress { kernel.peerAddress(downstream, into: $0) }?.unmapped, now: kernel.now))
-    admit(slot, connection, listeners[id]?.plan.tls ?? .strict)
+    if let reason = reasonToCloseArrivals {
+      close(slot, connection, reason)
+    } else {
+      admit(slot, connection, listeners[id]?.plan.tls ?? .strict)
+    }
   }
 
   /// The first step of a new connection depends on who may speak on its listener.

@@ -18,7 +18,8 @@ public enum WorkerCommand: Sendable {
   case updateIdentity(TLSContext)
   /// Closes all listeners; connections live on.
   case stopAccepting
-  /// Ends every connection now, for this reason.
+  /// Ends every connection now, for this reason, and those that closing listeners still bring. Comes after
+  /// `stopAccepting`.
   case closeConnections(CloseReason)
   /// Describes the connections to `ConnectionListing`.
   case listConnections(ConnectionListing)

@@ -31,6 +31,7 @@ extension Worker where K: ~Copyable {
     case .stopAccepting:
       for listener in listeners.open { removeListener(listener) }
     case .closeConnections(let reason):
+      reasonToCloseArrivals = reason
       for slot in 0..<connections.highWater where connections[slot].pointee.phase.isLive {
         close(slot, connections[slot], reason)
       }

@@ -41,6 +41,8 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
   var acceptRetryDelay = AcceptBackOff.delayMin
   /// Listeners wait for `links.budget`.
   var acceptWaitsForBudget = false
+  /// Set once every connection was told to end: those that still come out of a closing listener's queue end as well.
+  var reasonToCloseArrivals: CloseReason?
   var stops = false
 
   /// Bytes of one bulk receive: copying 16 KiB at a time costs more than any other proxy does.

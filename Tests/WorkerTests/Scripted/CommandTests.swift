@@ -43,6 +43,28 @@ import Testing
     #expect(bench.closed(.drainDeadline) == 1)
   }
 
+  @Test("Connections that a closing listener still brings end with the others, or the worker would never leave")
+  func closeArrivals() {
+    let bench = WorkerBench()
+    bench.listen(WorkerBench.plan(to: Self.target))
+    bench.command(
+      .stopAccepting, .closeConnections(.shutdown), .stop,
+      expecting: [.stopQueueing(.listener), .cancel(.accept(.listener))])
+    let cut: (Descriptor) -> [Step] = { client in
+      [.peerAddress(client, is: WorkerBench.clientAddress), .resetOnClose(client), .close(client), .notify(.control)]
+    }
+    bench.turn([.accepted(.client, on: .listener)], expecting: cut(.client))
+    let queued = Descriptor(rawValue: 1_000_110)
+    bench.turn(
+      [.failed(.accept(.listener), ECANCELED)],
+      expecting: [.acceptNow(.listener, gives: queued)] + cut(queued) + [
+        .acceptNow(.listener, fails: EAGAIN), .close(.listener),
+      ])
+    #expect(bench.closed(.shutdown) == 2)
+    #expect(bench.listenersAreQuiet)
+    bench.expectNothingHeld()
+  }
+
   @Test("Stop ends the loop after the last connection and the last listener")
   func stop() {
     let bench = WorkerBench()
