@@ -316,6 +316,24 @@ struct ReloadTests {
     fixture.stop()
   }
 
+  @Test("A name that was removed and comes back is resolved and reached, although its addresses are the old ones")
+  func nameComesBack() throws {
+    let (port, other) = (try port(), try port())
+    let root = try FakeRoot(["config.yaml": yaml(name: "in", port: port)])
+    let app = try EchoApp()
+    defer { app.stop() }
+    let named = yaml(name: "in", port: port).replacing("127.0.0.1:9", with: "localhost:\(app.address.port)")
+    try root.write("config.yaml", named)
+    let fixture = try fixture(root, path: root.path + "/config.yaml")
+    #expect(try #require(Connection(to: fixture.address)).echoes("before"))
+    try root.write("config.yaml", yaml(name: "other", port: other))
+    #expect(eventually { fixture.proxy.configuration.listeners.map(\.name) == ["other"] })
+    try root.write("config.yaml", named)
+    #expect(eventually { fixture.proxy.configuration.listeners.map(\.name) == ["in"] })
+    #expect(try #require(Connection(to: fixture.address)).echoes("after"))
+    fixture.stop()
+  }
+
   @Test("A removed listener's series end with its last connection")
   func seriesOfRemovedListeners() throws {
     let port = try port()

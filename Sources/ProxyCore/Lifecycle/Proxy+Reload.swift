@@ -52,6 +52,7 @@ extension Proxy {
     log.setFormat(effective.log.format)
     if effective.accessLog != running.accessLog { accessLog?.reopen(effective.accessLog) }
     resolver.watch(effective.targetNames)
+    awaitNames()
 
     for (listener, sockets) in opened { hand(sockets, of: listener) }
     for listener in plan.updated {
@@ -69,6 +70,8 @@ extension Proxy {
     next += opened.map(\.listener)
     state.withLock { state in
       state.configuration = effective
+      // A name that comes back later is new to the workers, even if its addresses are the old ones.
+      state.resolved = state.resolved.filter { effective.targetNames.contains($0.key) }
       state.active = next
       state.connectionLimit = limit
       // A drain that is yet to begin goes by the new times.

@@ -214,7 +214,7 @@ public final class Proxy: Sendable {
     return ListenerPlan(listener, destination: destination)
   }
 
-  /// How long the start waits for names, so that the first connections find an address: a healthy name server answers
+  /// How long a start or a reload waits for names, so that the first connections find an address: a healthy name server answers
   /// within milliseconds, and a dead one must not hold up what doesn't need it.
   private static let firstResolutionNanoseconds: UInt64 = 1_000_000_000
 
@@ -222,6 +222,12 @@ public final class Proxy: Sendable {
     let names = state.withLock { $0.configuration.targetNames }
     guard !names.isEmpty else { return }
     resolver.watch(names)
+    awaitNames()
+    noteResolutions()
+  }
+
+  /// Gives names that were never tried a moment to be resolved.
+  func awaitNames() {
     let deadline = Clocks.monotonicNanoseconds + Self.firstResolutionNanoseconds
     while !resolver.pending.isEmpty {
       let now = Clocks.monotonicNanoseconds
@@ -233,7 +239,8 @@ public final class Proxy: Sendable {
     for name in resolver.pending {
       log.warning("target \(name): still being resolved; connections to it fail until then")
     }
-    noteResolutions()
+    // What else has woken this thread in the meantime is still to be looked at.
+    EventDescriptor.notify(wake)
   }
 
   /// What of `limits.connections` the limit on open files allows.
