@@ -36,6 +36,20 @@ struct LogTests {
         == #"{"time":"1970-01-01T00:00:00.000Z","level":"error","message":"\"\\\t\u0000\u007fü"}"# + "\n")
   }
 
+  @Test("A log that nobody reads holds up nobody: what doesn't fit is dropped")
+  func stalledReader() throws {
+    var ends: [Int32] = [0, 0]
+    try #require(pipe(&ends) == 0)
+    defer { for end in ends { close(end) } }
+    let log = Log(level: .info, descriptor: ends[1])
+    // Far more than the 64 KiB that a pipe holds; a write that waited would never end.
+    for _ in 0..<1_000 { log.info(String(repeating: "x", count: 200)) }
+    var start = [UInt8](repeating: 0, count: 4_096)
+    #expect(read(ends[0], &start, start.count) == start.count)
+    let line = String(decoding: start, as: UTF8.self).split(separator: "\n")[0]
+    #expect(line.hasSuffix(" INFO " + String(repeating: "x", count: 200)))
+  }
+
   @Test("The level can be changed, and holds back what is below it")
   func level() throws {
     var ends: [Int32] = [0, 0]

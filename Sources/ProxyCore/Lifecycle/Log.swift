@@ -38,7 +38,11 @@ public final class Log: Sendable {
     guard level.severity >= threshold.load(ordering: .relaxed) else { return }
     let format: Format = writesJSON.load(ordering: .relaxed) ? .json : .text
     let line = Log.line(level, message(), format: format, wallNanoseconds: Clocks.wallNanoseconds)
-    // A log that can't be written to has nowhere to complain.
+    // Whoever reads the log may have stalled; a full pipe must not keep the control thread from draining. The pipe can't
+    // be made non-blocking, because others write to it as well. A line that doesn't fit is dropped: a log that can't be
+    // written to has nowhere to complain.
+    var query = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+    guard poll(&query, 1, 0) > 0 else { return }
     _ = line.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
   }
 
