@@ -8,6 +8,9 @@ RELEASE_FLAGS := -c release --static-swift-stdlib
 OUTSIDE := LoopbackTests|MeshTests
 # Allocation counts mean nothing under a sanitizer.
 SANITIZED := --skip AllocationTests
+# Programs for the tests that Debian doesn't have.
+TOOLS := $(CURDIR)/.build/tools
+export PATH := $(TOOLS):$(PATH)
 # Swift and C sources under version control.
 SOURCES := Sources Tests Package.swift
 
@@ -21,6 +24,7 @@ setup: ## Install the Debian packages that the build needs
 
 setup-tests: setup ## Install the programs that the tests talk to
 	@scripts/install-packages tests
+	@scripts/install-envoy $(TOOLS)
 
 build: setup ## Debug build
 	swift build

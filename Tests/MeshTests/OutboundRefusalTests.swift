@@ -54,11 +54,11 @@ struct OutboundRefusalTests {
         try $0.awaitFirstBytes()
         try $0.connection.send([21, 3, 3, 0, 2, 2, 40])
       },
-      Row("FIN in answer to the hello", "upstream_closed") {
+      Row("FIN in answer to the hello", "upstream_closed", "aborted") {
         try $0.awaitFirstBytes()
         try $0.connection.finish()
       },
-      Row("a reset in answer to the hello", "upstream_reset") {
+      Row("a reset in answer to the hello", "upstream_reset", "aborted") {
         try $0.awaitFirstBytes()
         $0.connection.reset()
       },

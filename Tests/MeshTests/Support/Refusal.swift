@@ -67,7 +67,7 @@ struct Refusal: Sendable, CustomTestStringConvertible {
   static func left(
     _ name: String, _ reason: String, _ act: @escaping @Sendable (Scene) throws -> Void
   ) -> Refusal {
-    Refusal(testDescription: name, reason: reason, act: act)
+    Refusal(testDescription: name, reason: reason, handshake: "aborted", act: act)
   }
 
   /// The policy says no to a peer that has proved who it is.
