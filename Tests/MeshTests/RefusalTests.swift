@@ -36,6 +36,30 @@ struct RefusalTests {
     try sidecar.stop()
   }
 
+  @Test("A peer that is only slow gets in: its handshake comes one byte at a time")
+  func slowHandshake() throws {
+    let app = try RecordingApp()
+    let authority = try Authority()
+    let identity = try IdentityVolume(try authority.issue(Authority.serverID), bundle: authority.bundle)
+    let sidecar = try SidecarProcess(
+      [try .init(to: app.server, options: ["tls": "strict"])],
+      settings: ["identity": identity.setting, "timeouts": "{handshake: 60s}"])
+    let peer = try ForeignPeer(on: try sidecar.connect(), credentials: try authority.issue())
+    for byte in peer.handshakeStep() { try peer.connection.send([byte]) }
+    var flight: [UInt8] = []
+    while flight.isEmpty {
+      try #require(try peer.receiveRecords())
+      flight = peer.handshakeStep()
+    }
+    for byte in flight + peer.sealed("hello") { try peer.connection.send([byte]) }
+    #expect(try peer.receive("hello"))
+    try peer.closeNotify()
+    peer.connection.close()
+    try sidecar.awaitClosed("downstream_closed")
+    #expect(try app.awaitSeen(1).map(\.bytes) == [Array("hello".utf8)])
+    try sidecar.stop()
+  }
+
   /// One connection, which ended for this reason and no other.
   private func expectMetrics(_ metrics: MetricsText, of row: Refusal) throws {
     let nonZero = { (name: String, label: String) in
