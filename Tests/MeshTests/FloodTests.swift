@@ -18,7 +18,8 @@ struct FloodTests {
     let authority = try Authority()
     let identity = try IdentityVolume(try authority.issue(Authority.serverID), bundle: authority.bundle)
     let sidecar = try SidecarProcess(
-      [try .init(to: app, options: ["tls": "strict"])], settings: ["identity": identity.setting])
+      [try .init(to: app, options: ["tls": "strict"])],
+      settings: ["identity": identity.setting, "timeouts": "{handshake: 1m}"])
     let before = try sidecar.idleDescriptorCounts()
     let credentials = try authority.issue()
     let pinger = try ForeignPeer(on: try sidecar.connect(), credentials: credentials)

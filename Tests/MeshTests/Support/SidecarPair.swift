@@ -19,13 +19,17 @@ final class SidecarPair: Sendable {
       listener.options = ["tls": "strict", "allow": "[{principals: [\"\(Authority.clientID)\"]}]"]
       return listener
     }
-    inbound = try SidecarProcess(strict, workers: workers, settings: ["identity": server.setting])
+    let settings = { (identity: IdentityVolume) in
+      // A busy machine must not cut anybody.
+      ["identity": identity.setting, "timeouts": "{connect: 1m, handshake: 1m, halfClose: 5m}"]
+    }
+    inbound = try SidecarProcess(strict, workers: workers, settings: settings(server))
     outbound = try SidecarProcess(
       try listeners.map { listener in
         var outbound = try SidecarProcess.Listener.outbound(to: listener.bind, principals: [Authority.serverID])
         outbound.name = listener.name
         return outbound
-      }, workers: workers, settings: ["identity": client.setting])
+      }, workers: workers, settings: settings(client))
   }
 
   /// Gives both sidecars new certificates and waits until both have taken them up.
