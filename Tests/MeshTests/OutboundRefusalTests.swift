@@ -84,10 +84,11 @@ struct OutboundRefusalTests {
       [try .outbound(to: upstream.server.endpoint, principals: [Authority.serverID])],
       settings: row.settings.merging(["identity": identity.setting]) { $1 })
     let app = try sidecar.connect(to: "outbound")
-    if appSpeaks { _ = try app.sendUnlessReset(Array(Self.secret.utf8)) }
+    // A reset is reported once: by sending, or else by receiving.
+    let isReset = try appSpeaks && !app.sendUnlessReset(Array(Self.secret.utf8))
     let (bytes, ending) = try app.drain()
     #expect(bytes.isEmpty)
-    #expect(ending == .reset)
+    #expect(isReset || ending == .reset)
 
     try sidecar.awaitClosed(row.reason, listener: "outbound")
     let results = try sidecar.metrics().series("sidecar_tls_handshakes_total").filter { $0.value != 0 }
