@@ -21,6 +21,8 @@ final class HTTPConnection: ChannelInboundHandler {
 
   private let routes: RouteTable
   private var state = State.idle
+  /// Answers that the client's socket has not taken yet.
+  private var answersPending = 0
 
   init(routes: RouteTable) { self.routes = routes }
 
@@ -28,6 +30,10 @@ final class HTTPConnection: ChannelInboundHandler {
     switch (unwrapInboundIn(data), state) {
     case (_, .refused):
       break
+    case (.head, _) where !context.channel.isWritable:
+      // Whoever asks on and on without reading would have its answers pile up in memory: past SwiftNIO's high-water mark
+      // of 64 KiB it gets what is on its way, if it takes that in time, and no more.
+      state = .refused
     case (.head(let head), _):
       if let refusal = HTTPConnection.refusal(head) { return refuse(refusal, head, context) }
       state = .receiving(head, bodyBytes: 0)
@@ -85,10 +91,16 @@ final class HTTPConnection: ChannelInboundHandler {
       context.write(wrapOutboundOut(.body(.byteBuffer(body))), promise: nil)
     }
     let taken = context.eventLoop.makePromise(of: Void.self)
-    context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: taken)
-    if !keepAlive {
-      let channel = context.channel
-      taken.futureResult.whenComplete { _ in channel.close(promise: nil) }
+    answersPending += 1
+    let channel = context.channel
+    let connection = NIOLoopBound(self, eventLoop: context.eventLoop)
+    taken.futureResult.whenComplete { _ in
+      connection.value.answersPending -= 1
+      let isLast = connection.value.isRefused && connection.value.answersPending == 0
+      if !keepAlive || isLast { channel.close(promise: nil) }
     }
+    context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: taken)
   }
+
+  private var isRefused: Bool { if case .refused = state { true } else { false } }
 }
