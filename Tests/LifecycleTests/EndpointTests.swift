@@ -64,6 +64,17 @@ struct EndpointTests {
     #expect(client.isOpen)
   }
 
+  @Test("A client that asks on and on without reading isn't answered beyond the high-water mark")
+  func asksWithoutReading() throws {
+    let client = try Client()
+    #expect(client.status("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n") == 200)
+    client.channel.isWritable = false
+    for _ in 0..<3 { #expect(client.status("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n") == 0) }
+    // It reads again, but was given up on.
+    client.channel.isWritable = true
+    #expect(client.status("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n") == 0)
+  }
+
   @Test("HEAD has GET's header and no body")
   func head() throws {
     let client = try Client()

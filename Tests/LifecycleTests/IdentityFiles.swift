@@ -75,7 +75,7 @@ final class IdentityProxy {
     try #require(descriptor >= 0)
     let proxy = try Proxy(configuration, options: options, log: Log(level: .debug, descriptor: descriptor))
     self.proxy = proxy
-    control = PosixThread.start(name: "test-control") { _ = try? proxy.run() }
+    control = PosixThread.start(name: "test-control") { _ = proxy.run() }
   }
 
   var fingerprint: String? { proxy.identity?.chain.first?.sha256 }

@@ -36,7 +36,7 @@ private final class Pair {
         mesh: [Configuration.MeshRule(principals: [expected])]),
       authority, Pair.clientID, log: logs.path + "/out")
     controls = [inbound, outbound].map { proxy in
-      PosixThread.start(name: "test-control") { _ = try? proxy.run() }
+      PosixThread.start(name: "test-control") { _ = proxy.run() }
     }
   }
 

@@ -29,7 +29,7 @@ private final class Fixture: Sendable {
     let proxy = try Proxy(configuration, options: options, log: log ?? Log(level: .error))
     self.proxy = proxy
     let box = OutcomeBox()
-    thread = PosixThread.start(name: "test-control") { box.outcome.withLock { $0 = try? proxy.run() } }
+    thread = PosixThread.start(name: "test-control") { box.outcome.withLock { $0 = proxy.run() } }
     self.box = box
   }
 

@@ -6,10 +6,8 @@ import IOUring
 
 extension Proxy {
   /// Serves until the end. The calling thread becomes the control thread.
-  ///
-  /// - Throws: signals were asked for and there is no descriptor for them.
-  public func run() throws(StartError) -> Outcome {
-    let signals = options.handlesSignals ? try SignalDescriptor() : nil
+  public func run() -> Outcome {
+    let signals = options.signals
     var watches = Watches(configuration: options.watch)
     state.withLock { swap(&watches.identity, &$0.identityWatch) }
     watches.expiry = identity.flatMap { CertificateExpiry($0.chain) }

@@ -18,8 +18,9 @@ public final class Proxy: Sendable {
     public var load: (@Sendable () throws(LoadFailure) -> Configuration)?
     /// Who the proxy is, in place of the configuration's files.
     public var identity: TLSContext?
-    /// Whether `run` obeys SIGTERM, SIGINT and SIGHUP; `SignalDescriptor.blockSignals` comes first.
-    public var handlesSignals = false
+    /// The signals that `run` obeys, if any; the proxy closes it at the end of `run`. `SignalDescriptor.blockSignals`
+    /// comes first.
+    public var signals: SignalDescriptor?
 
     public init() {}
   }

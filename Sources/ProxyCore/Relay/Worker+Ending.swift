@@ -47,7 +47,7 @@ extension Worker where K: ~Copyable {
   /// Whether what reads as the end of a stream is a reset. A send that was under way when the reset came, and that had
   /// got rid of some bytes, reports those and takes the error along; from then on the socket reads as ended. It has no
   /// peer any more, though (getpeername(2): ENOTCONN), which a half-closed socket has.
-  private mutating func resetWasSwallowed(
+  mutating func resetWasSwallowed(
     _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction
   ) -> Bool {
     let opposite = connection.half(.from(direction.sink))

@@ -106,6 +106,7 @@ extension Worker where K: ~Copyable {
       connection.pointee.lastActivityAt = kernel.now
       countReceived(connection, direction, count: moved)
     } else if moved == 0 {
+      if resetWasSwallowed(connection, direction) { return -Int(ECONNRESET) }
       noteSourceEnded(connection, direction)
     }
     return moved

@@ -126,7 +126,10 @@ extension Worker where K: ~Copyable {
     let receiving = Direction.from(tls.pointee.side)
     let sending = Direction.from(tls.pointee.side.other)
     // While a flight is on its way the input waits; `handshakeSent` comes back here.
-    guard connection.half(sending).pointee.sending.isEmpty else { return }
+    guard connection.half(sending).pointee.sending.isEmpty else {
+      moveToChunk(&connection.half(receiving).pointee.waiting)
+      return
+    }
     guard let chunk = chunks.take() else {
       handshakeFailed(slot, connection, .outOfMemory)
       return

@@ -27,21 +27,23 @@ struct Run: ParsableCommand {
     if case .failure(let error) = watch { log.warning("\(error)") }
     let outcome: Proxy.Outcome
     do throws(StartError) {
-      let proxy = try Proxy(configuration, options: proxyOptions(try? watch?.get(), log), log: log)
+      let proxy = try Proxy(configuration, options: try proxyOptions(try? watch?.get(), log), log: log)
       let endpoints = try Endpoints(of: proxy)
       log.info("metrics and health on http://\(endpoints.metricsAddress), control on http://\(endpoints.adminAddress)")
       ProcessSetup.releaseStartupPages()
-      outcome = try proxy.run()
+      outcome = proxy.run()
       endpoints.shutDown()
     } catch {
       throw CommandFailure.failed(error)
     }
-    if outcome == .abandoned { throw ExitCode(1) }
+    if outcome == .abandoned {
+      throw CommandFailure.failed("a worker did not end in time; the connections that it had left were cut")
+    }
   }
 
-  private func proxyOptions(_ watch: FileWatch?, _ log: Log) -> Proxy.Options {
+  private func proxyOptions(_ watch: FileWatch?, _ log: Log) throws(StartError) -> Proxy.Options {
     var result = Proxy.Options()
-    result.handlesSignals = true
+    result.signals = try SignalDescriptor()
     result.watch = watch
     let options = options
     result.load = { () throws(Proxy.LoadFailure) in

@@ -40,7 +40,7 @@ struct DemoSidecar {
     endpoints = try Endpoints(of: proxy)
     address = proxy.configuration.listeners[0].bind
     control = PosixThread.start(name: "demo-control") {
-      do { _ = try proxy.run() } catch { log.error("\(error)") }
+      _ = proxy.run()
     }
   }
 
