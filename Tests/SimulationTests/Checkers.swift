@@ -45,14 +45,33 @@ extension Simulation {
       found.append("\(receiver.name) received \(receiver.received) bytes of \(sender.sent)")
     }
     guard receiver.seen == .fin else { return }
-    // A Unix socket can't be reset, and an idle timeout ends streams of which nobody knows whether they are complete.
-    if dialogue.record?.reason == .idleTimeout { return }
+    // Of a stream that idled out nobody knows whether it is complete; but what the proxy has read it must have passed on.
+    if let record = dialogue.record, record.reason == .idleTimeout {
+      if sender === dialogue.client, record.receivedBytes > UInt64(receiver.received) {
+        found.append("\(receiver.name) saw the end after \(receiver.received) of \(record.receivedBytes) bytes")
+      }
+      return
+    }
+    // A Unix socket can't be reset.
     if receiver.stream.isUnix, dialogue.record?.reason.cutsStream != false { return }
     if !sender.hasFinished || receiver.received != sender.sent {
       found.append(
         "\(receiver.name) saw the end after \(receiver.received) bytes, but \(sender.name) sent \(sender.sent), "
           + "finished: \(sender.hasFinished), reset: \(sender.hasReset), reason: \(dialogue.reasonText)")
     }
+  }
+
+  /// At rest, with nothing on its way and nothing that could still happen: a reset has reached the other side.
+  func checkResetsPassedOn() -> [String] {
+    var found: [String] = []
+    for dialogue in dialogues {
+      guard let server = dialogue.server else { continue }
+      for (party, other) in [(dialogue.client, server), (server, dialogue.client)]
+      where party.hasReset && !party.stream.isUnix && other.seen == .none && !other.isGone {
+        found.append("\(party.name) has reset, and \(other.name) doesn't know")
+      }
+    }
+    return found
   }
 
   // MARK: Who is to blame

@@ -61,7 +61,7 @@ struct Scenario {
     connectRefused = random.chance(0.5) ? 0 : random.pick([0.05, 0.3])
     connectSilent = random.chance(0.7) ? 0 : random.pick([0.05, 0.3])
     connectDelayMax = random.pick([0, 1_000_000, 1_000_000_000])
-    calmTurn = 50 + random.magnitude(0...1_500)
+    calmTurn = random.chance(0.5) ? 20 + random.below(1_000) : 3_000
     interventions = Self.interventions(&random, before: calmTurn)
   }
 
@@ -92,7 +92,8 @@ struct Scenario {
       (0.25, Intervention.Kind.stopAccepting), (0.2, .closeConnections), (0.15, .setLimit(random.pick([0, 1, 5]))),
       (0.3, .listConnections), (0.15, .removeAndAddListener), (0.15, .updateSettings),
     ] where random.chance(chance) {
-      interventions.append(Intervention(turn: random.below(calmTurn), kind: kind))
+      // Most runs are over, or at rest, long before the calm turn.
+      interventions.append(Intervention(turn: random.below(min(calmTurn, 400)), kind: kind))
     }
     return interventions.sorted { $0.turn < $1.turn }
   }
@@ -107,11 +108,12 @@ struct Scenario {
       ? random.below(bulk) : random.pick([0, 1, 100, random.magnitude(0...10_000), random.magnitude(0...bulk / 4)])
     let limit = random.magnitude(0...max(1, bytes))
     let ending: SimulatedParty.Temperament.Ending =
-      switch random.below(10) {
-      case 0..<5: .whenSent
-      case 5, 6: .afterPeer
-      case 7: .resetAfterSending(limit)
-      case 8: .resetAfterReceiving(1 + limit)
+      switch random.below(12) {
+      case 0..<6: .whenSent
+      case 6, 7: .afterPeer
+      case 8: .resetAfterSending(limit)
+      case 9: .resetAfterReceiving(1 + limit)
+      case 10: .resetAfterFinishing(receiving: limit)
       default: .never
       }
     return SimulatedParty.Temperament(

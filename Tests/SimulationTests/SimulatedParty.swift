@@ -16,6 +16,8 @@ final class SimulatedParty: SimulatedActor {
       /// Resets after having sent so many bytes, or received so many.
       case resetAfterSending(Int)
       case resetAfterReceiving(Int)
+      /// Half-closes when all is said, and resets later, having received so many bytes.
+      case resetAfterFinishing(receiving: Int)
       /// Says and hears everything, and never ends.
       case never
     }
@@ -152,12 +154,13 @@ final class SimulatedParty: SimulatedActor {
       hasFinished = true
       world.tracer?("\(name) half-closes after sending \(sent)")
     }
-    if hasFinished, seen == .fin { leave() }
+    if hasFinished, case .resetAfterFinishing(let limit) = temperament.ending, received >= limit { reset() }
+    if hasFinished, seen == .fin, !isGone { leave() }
   }
 
   private var mayFinish: Bool {
     switch temperament.ending {
-    case .whenSent: true
+    case .whenSent, .resetAfterFinishing: true
     case .afterPeer: seen == .fin
     // A reset that is due when nothing more will come.
     case .resetAfterSending, .resetAfterReceiving: seen == .fin

@@ -91,6 +91,7 @@ final class Simulation {
       worker.turn()
       turns += 1
       collectRecords()
+      if world.isSilent { problems += checkResetsPassedOn() }
       if !isCalm, turns >= scenario.calmTurn || world.isSilent {
         calmDown()
         calmedAt = turns

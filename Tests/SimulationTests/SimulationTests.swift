@@ -52,6 +52,18 @@ import Testing
     #expect(try Self.run(1).world.traceHash != Self.run(2).world.traceHash)
   }
 
+  /// Without this, silence would prove nothing.
+  @Test("A world that breaks its promises is found out", arguments: SimulatedWorld.Sabotage.allCases)
+  func control(_ sabotage: SimulatedWorld.Sabotage) throws {
+    let isNoticed = try (UInt64(0)..<20).contains { seed in
+      let simulation = try Simulation(Scenario(seed: seed))
+      simulation.world.sabotage = sabotage
+      simulation.run()
+      return !simulation.check().isEmpty
+    }
+    #expect(isNoticed)
+  }
+
   @Test("The seeds together get into every corner that they are there for")
   func coverage() throws {
     var reasons: Set<CloseReason> = []

@@ -1,6 +1,20 @@
 // What goes wrong in a simulation, and how often. Swarm testing (Groce and others, 2012): each seed switches some faults
 // off and weighs the rest, since a run in which everything fails a little never gets anything into an unusual state.
 
+extension SimulatedWorld {
+  /// A promise that the world breaks, to see whether the checkers notice. No proxy could make up for it.
+  public enum Sabotage: CaseIterable, Sendable {
+    /// A byte of a receive is changed.
+    case byteChanged
+    /// A send that took bytes says that it took one more.
+    case sendOverstated
+    /// A connection's FIN is reported before its last bytes.
+    case bytesLostBeforeEnd
+    /// A final completion never comes.
+    case completionLost
+  }
+}
+
 /// Probabilities of the faults of one simulation; zero switches one off.
 public struct FaultPlan: Sendable {
   /// A receive takes fewer bytes than wait.

@@ -113,7 +113,7 @@ public final class SimulatedStream {
     isClosed = true
     guard let peer, !resetArrived, !peer.isClosed else { return }
     if cuts {
-      peer.inbox.truncate(to: peer.arrived)
+      peer.dropWhatIsOnItsWay()
       peer.receiveReset()
     } else if !isWriteShut {
       peer.receiveFin()
@@ -126,6 +126,12 @@ public final class SimulatedStream {
   private func receiveFin() {
     finOnItsWay = true
     world.sent(to: self)
+  }
+
+  /// A reset overtakes what was sent before it; a FIN behind lost bytes never arrives.
+  private func dropWhatIsOnItsWay() {
+    if inbox.count > arrived { finOnItsWay = false }
+    inbox.truncate(to: arrived)
   }
 
   private func receiveReset() {

@@ -84,6 +84,11 @@ extension SimulatedWorld {
     let memory = UnsafeMutableRawBufferPointer(
       start: bufferMemory + Int(buffer) * bufferSize, count: shortened(bufferSize, by: faults.shortReceive))
     let count = stream.read(into: memory)
+    if sabotage == .byteChanged, count > 8 { memory[count / 2] ^= 1 }
+    if sabotage == .bytesLostBeforeEnd, count > 8, stream.arrived == 0, stream.finArrived {
+      freeBuffers.append(buffer)
+      return .finished(0)
+    }
     return .finished(Int32(count), take(buffer).union(hint(stream)))
   }
 
@@ -114,7 +119,8 @@ extension SimulatedWorld {
       if random.chance(faults.sendRefused) { return .finished(-EAGAIN) }
       if random.chance(faults.interrupted) { return .finished(-EINTR) }
       let count = shortened(bytes.count, by: faults.shortSend)
-      return .finished(Int32(stream.write(UnsafeRawBufferPointer(rebasing: bytes.prefix(count)))))
+      let sent = stream.write(UnsafeRawBufferPointer(rebasing: bytes.prefix(count)))
+      return .finished(Int32(sabotage == .sendOverstated && sent > 0 && sent < bytes.count ? sent + 1 : sent))
     case .complete:
       let progress = object.operations[index].progress
       let sent = stream.write(UnsafeRawBufferPointer(rebasing: bytes.dropFirst(progress)))

@@ -107,8 +107,8 @@ extension SimulatedWorld {
     if descriptorOfToken.updateValue(submission.descriptor, forKey: operation.token.rawValue) != nil {
       violation("token \(operation.token.rawValue) is used twice at a time")
     }
-    if case .send = operation.kind, object.operations.contains(where: \.isSend) {
-      violation("two sends on \(submission.descriptor)")
+    if object.operations.contains(where: { $0.kind.isSameUse(as: operation.kind) }) {
+      violation("two operations of one kind, \(operation.kind.name), on \(submission.descriptor)")
     }
     object.operations.append(operation)
     attempt(object, submission.descriptor, at: object.operations.count - 1)
@@ -199,6 +199,7 @@ extension SimulatedWorld {
     _ token: Token, _ descriptor: Int32, _ result: Int32, _ flags: Completion.Flags = [],
     accepted: SimulatedStream? = nil
   ) {
+    if sabotage == .completionLost, result == -ECANCELED { return }
     arisen.append(
       PendingCompletion(
         completion: Completion(token: token, result: result, flags: flags), descriptor: descriptor,
@@ -206,9 +207,15 @@ extension SimulatedWorld {
   }
 }
 
-extension SimulatedOperation {
-  var isSend: Bool {
-    if case .send = kind { return true }
-    return false
+extension SimulatedOperation.Kind {
+  /// Whether a descriptor can have only one of the two in flight: two sends or two receives would reorder bytes.
+  fileprivate func isSameUse(as other: Self) -> Bool {
+    switch (self, other) {
+    case (.send, .send), (.receive, .receive), (.receive, .receiveInto), (.receiveInto, .receive),
+      (.receiveInto, .receiveInto), (.accept, .accept), (.connect, .connect), (.poll(.readable), .poll(.readable)),
+      (.poll(.writable), .poll(.writable)), (.poll(.hangUp), .poll(.hangUp)):
+      true
+    default: false
+    }
   }
 }

@@ -25,6 +25,7 @@ public enum ConnectOutcome: Sendable {
 /// One thread uses it.
 public final class SimulatedWorld {
   public var faults: FaultPlan
+  public var sabotage: Sabotage?
   /// Decides what the kernel and the network do; the actors bring their own.
   var random: SeededGenerator
 
