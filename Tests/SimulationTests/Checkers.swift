@@ -67,7 +67,7 @@ extension Simulation {
     for dialogue in dialogues {
       guard let server = dialogue.server else { continue }
       for (party, other) in [(dialogue.client, server), (server, dialogue.client)]
-      where party.hasReset && !party.stream.isUnix && other.seen == .none && !other.isGone {
+      where party.hasReset && !party.stream.isUnix && !other.stream.isUnix && !other.isGone {
         found.append("\(party.name) has reset, and \(other.name) doesn't know")
       }
     }

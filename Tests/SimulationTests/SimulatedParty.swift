@@ -92,6 +92,8 @@ final class SimulatedParty: SimulatedActor {
     let said = speak()
     guard !isGone else { return .max }
     end()
+    // A reset behind a FIN: nothing is read any more that would tell of it. What was seen of the stream stays a FIN.
+    if !isGone, seen == .fin, stream.resetArrived { leave() }
     if isGone { return .max }
     if heard || said { return world.clock }
     var wake = UInt64.max

@@ -18,7 +18,7 @@ public final class SimulatedStream {
   private var finOnItsWay = false
   private var resetOnItsWay = false
   private(set) var finArrived = false
-  private(set) var resetArrived = false
+  public private(set) var resetArrived = false
   /// The error of a reset is reported once, to whoever asks first. Linux: sk_err.
   private var errorPending = false
   private(set) var isWriteShut = false
