@@ -202,6 +202,24 @@ import Testing
     bench.expectNothingHeld()
   }
 
+  @Test("A source that reads as ended because a send to it took the reset's error along")
+  func swallowedReset() {
+    let bench = Self.spliced()
+    bench.turn(
+      [.received("reply", from: .server, buffer: 3)],
+      expecting: [.send(.client, "reply"), .receive(.server, expectsData: false)])
+    bench.turn(
+      [.sent(2, to: .client)],
+      expecting: [.recycle(3), .send(.client, "ply", .complete), .poll(.server, .hangUp)])
+    bench.turn(
+      [.sent(1, to: .client), .ready(.client, .readable, events: POLLIN | POLLHUP)],
+      expecting: [
+        .send(.client, "ly", .complete), .splice(.client, .pipeIn, Self.capacity, moves: 0),
+        .peerAddress(.client, fails: ENOTCONN), .resetOnClose(.client), .resetOnClose(.server),
+        .cancel(.receive(.server)), .cancel(.send(.client)), .cancel(.poll(.server, .hangUp)),
+      ])
+  }
+
   @Test("A connection that is cut in bulk gives its pipe back only empty")
   func closedWithBytes() {
     let bench = Self.spliced()
