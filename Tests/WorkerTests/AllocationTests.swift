@@ -18,11 +18,10 @@ import Testing
   @Test func countersCount() throws {
     try #require(allocation_counter_is_active(), "the hooks are compiled out: this build can't count")
     let before = allocation_counter_read()
-    let memory = malloc(64)
-    free(memory)
-    withExtendedLifetime(Box(Int(getpid()))) {}
+    Box.kept = Box(Int(getpid()))
+    Box.kept = nil
     let after = allocation_counter_read()
-    #expect(after.allocations >= before.allocations + 2)
+    #expect(after.allocations >= before.allocations + 1)
     #expect(after.deallocations >= before.deallocations + 1)
     #expect(after.releases > before.releases)
   }
@@ -57,6 +56,9 @@ import Testing
 }
 
 private final class Box {
+  /// Out of the optimiser's sight, so that it can't do without the allocation. One test uses it.
+  nonisolated(unsafe) static var kept: Box?
+
   let number: Int
   init(_ number: Int) { self.number = number }
 }
