@@ -50,8 +50,11 @@ extension Worker where K: ~Copyable {
   mutating func resetWasSwallowed(
     _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction
   ) -> Bool {
-    let opposite = connection.half(.from(direction.sink))
-    guard opposite.pointee.sinkIsSlow || opposite.pointee.pipeBytes > 0 else { return false }
+    let toSource = Direction.from(direction.sink)
+    let opposite = connection.half(toSource)
+    // A send whose completion is still to come may have been the one.
+    let isSending = connection.pointee.inFlight.contains(.send(toSource))
+    guard isSending || opposite.pointee.sinkIsSlow || opposite.pointee.pipeBytes > 0 else { return false }
     let source = connection.descriptor(direction.source)
     var storage = sockaddr_storage()
     return withUnsafeMutableBytes(of: &storage) { kernel.peerAddress(source, into: $0) } < 0

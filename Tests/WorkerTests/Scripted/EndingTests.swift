@@ -220,6 +220,23 @@ import Testing
     bench.expectNothingHeld()
   }
 
+  @Test("Nor does a send whose failure is still to be reported")
+  func swallowedBySendInFlight() {
+    let bench = WorkerBench()
+    bench.relay()
+    bench.turn(
+      [.received("request", from: .client, buffer: 0)],
+      expecting: [.send(.server, "request"), .receive(.client, expectsData: false)])
+    bench.turn(
+      [.ended(.server), .failed(.send(.server), ECONNRESET)],
+      expecting: [
+        .peerAddress(.server, fails: ENOTCONN), .resetOnClose(.client), .resetOnClose(.server),
+        .cancel(.receive(.client)), .cancel(.send(.server)), .recycle(0),
+      ])
+    bench.turn([.failed(.receive(.client), ECANCELED)], expecting: WorkerBench.ending())
+    #expect(bench.closed(.upstreamReset) == 1)
+  }
+
   @Test("A FIN from a side that is slow to take bytes is a FIN")
   func slowFin() {
     let bench = Self.sendingSlowly()
