@@ -45,6 +45,9 @@ extension Simulation {
       found.append("\(receiver.name) received \(receiver.received) bytes of \(sender.sent)")
     }
     guard receiver.seen == .fin else { return }
+    // A Unix socket can't be reset: it sees an end where the stream was cut.
+    let reason = dialogue.record?.reason
+    if receiver.stream.isUnix, reason?.cutsStream != false || reason == .idleTimeout { return }
     // Of a stream that idled out nobody knows whether it is complete; but what the proxy has read it must have passed on.
     if let record = dialogue.record, record.reason == .idleTimeout {
       if sender === dialogue.client, record.receivedBytes > UInt64(receiver.received) {
@@ -52,8 +55,6 @@ extension Simulation {
       }
       return
     }
-    // A Unix socket can't be reset.
-    if receiver.stream.isUnix, dialogue.record?.reason.cutsStream != false { return }
     if !sender.hasFinished || receiver.received != sender.sent {
       found.append(
         "\(receiver.name) saw the end after \(receiver.received) bytes, but \(sender.name) sent \(sender.sent), "
