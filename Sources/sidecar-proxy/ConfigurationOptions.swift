@@ -36,6 +36,8 @@ struct ConfigurationOptions: ParsableArguments {
   @Option(name: .scalar("metrics.bind"), help: .scalar("metrics.bind")) var metricsBind: String?
   @Option(name: .scalar("accessLog.path"), help: .scalar("accessLog.path")) var accessLogPath: String?
   @Option(name: .scalar("accessLog.format"), help: .scalar("accessLog.format")) var accessLogFormat: String?
+  @Option(name: .scalar("accessLog.maxSize"), help: .scalar("accessLog.maxSize")) var accessLogMaxSize: String?
+  @Option(name: .scalar("accessLog.maxFiles"), help: .scalar("accessLog.maxFiles")) var accessLogMaxFiles: String?
   @Option(name: .scalar("log.level"), help: .scalar("log.level")) var logLevel: String?
   @Option(name: .scalar("log.format"), help: .scalar("log.format")) var logFormat: String?
 
@@ -48,7 +50,8 @@ struct ConfigurationOptions: ParsableArguments {
       ("timeouts.detect", detectTimeout), ("timeouts.idle", idleTimeout), ("timeouts.halfClose", halfCloseTimeout),
       ("drain.grace", drainGrace), ("drain.deadline", drainDeadline), ("limits.connections", connectionsLimit),
       ("admin.bind", adminBind), ("admin.allowRemote", adminAllowRemote), ("metrics.bind", metricsBind),
-      ("accessLog.path", accessLogPath), ("accessLog.format", accessLogFormat), ("log.level", logLevel),
+      ("accessLog.path", accessLogPath), ("accessLog.format", accessLogFormat),
+      ("accessLog.maxSize", accessLogMaxSize), ("accessLog.maxFiles", accessLogMaxFiles), ("log.level", logLevel),
       ("log.format", logFormat),
     ]
     return values.compactMap { keyPath, value in

@@ -35,4 +35,8 @@ let doubtful = ConfigurationCase.table(
   admin: {bind: 0.0.0.0:15000, allowRemote: true}
   listeners: [{name: app, direction: inbound, bind: 0.0.0.0:15006, target: 127.0.0.1:8080}]
   --- sidecar.yaml:1:15: warning: admin.bind: whoever can reach 0.0.0.0:15000 can stop this proxy and see its connections
+  === a size for standard output
+  accessLog: {path: /dev/stdout, maxSize: 10MiB}
+  listeners: [{name: app, direction: inbound, bind: 0.0.0.0:15006, target: 127.0.0.1:8080}]
+  --- sidecar.yaml:1:41: warning: accessLog.maxSize: /dev/stdout is never rotated by the proxy; whoever reads it limits its size
   """#)

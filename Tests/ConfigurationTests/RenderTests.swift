@@ -32,6 +32,8 @@ struct RenderTests {
         accessLog:
           path: /dev/stdout
           format: json
+          maxSize: 100MiB
+          maxFiles: 4
         log:
           level: info
           format: text
@@ -93,6 +95,9 @@ extension Configuration {
     configuration.drain.grace = .milliseconds(Int.random(in: 0...30_000, using: &generator))
     configuration.limits.connections = .random(in: 1...Limits.connectionsMax, using: &generator)
     configuration.accessLog.format = .allCases.randomElement(using: &generator)!
+    configuration.accessLog.maxSize =
+      Bool.random(using: &generator) ? nil : .kibibytes(.random(in: 64...(1 << 30), using: &generator))
+    configuration.accessLog.maxFiles = .random(in: AccessLog.maxFilesRange, using: &generator)
     configuration.log.level = .allCases.randomElement(using: &generator)!
     configuration.listeners = (0..<Int.random(in: 1...5, using: &generator)).map { index in
       .random(number: index, using: &generator)

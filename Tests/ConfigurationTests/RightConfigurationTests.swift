@@ -54,7 +54,7 @@ struct RightConfigurationTests {
       limits: {connections: 1000000}
       admin: {bind: "[::1]:16000", allowRemote: true}
       metrics: {bind: "[::]:16020"}
-      accessLog: {path: /var/log/access.log, format: off}
+      accessLog: {path: /var/log/access.log, format: off, maxSize: 0, maxFiles: 100}
       log: {level: debug, format: json}
       ...
 
@@ -94,7 +94,8 @@ struct RightConfigurationTests {
     expected.limits = Configuration.Limits(connections: 1_000_000)
     expected.admin = Configuration.Admin(bind: SocketAddress("[::1]:16000")!, allowRemote: true)
     expected.metrics = Configuration.Metrics(bind: SocketAddress("[::]:16020")!)
-    expected.accessLog = Configuration.AccessLog(path: "/var/log/access.log", format: .off)
+    expected.accessLog = Configuration.AccessLog(
+      path: "/var/log/access.log", format: .off, maxSize: nil, maxFiles: 100)
     expected.log = Configuration.Log(level: .debug, format: .json)
     #expect(try load(yaml).configuration == expected)
   }

@@ -15,7 +15,8 @@ struct ScalarsTests {
     "timeouts.connect": "1s", "timeouts.handshake": "2s", "timeouts.detect": "3ms", "timeouts.idle": "4m",
     "timeouts.halfClose": "5h", "drain.grace": "6s", "drain.deadline": "1m10s",
     "limits.connections": "7", "admin.bind": "127.0.0.1:1", "admin.allowRemote": "true", "metrics.bind": "127.0.0.1:2",
-    "accessLog.path": "/sample/log", "accessLog.format": "text", "log.level": "error", "log.format": "json",
+    "accessLog.path": "/sample/log", "accessLog.format": "text", "accessLog.maxSize": "64KiB",
+    "accessLog.maxFiles": "2", "log.level": "error", "log.format": "json",
   ]
 
   /// What the other parts of an identity need to be there.

@@ -271,6 +271,58 @@ let wrongValues = ConfigurationCase.table(
   accessLog: {format: false}
   listeners: [{name: app, direction: inbound, bind: 0.0.0.0:15006, target: 127.0.0.1:8080}]
   --- sidecar.yaml:1:21: accessLog.format: "false" is unknown; expected json, text or off; did you mean off?
+  === log size without a unit
+  accessLog: {maxSize: 100}
+  listeners: [{name: app, direction: inbound, bind: 0.0.0.0:15006, target: 127.0.0.1:8080}]
+  --- sidecar.yaml:1:22: accessLog.maxSize: "100" has no unit; expected a size such as 512KiB, 100MiB or 1GiB
+  === log size as Kubernetes writes it
+  accessLog: {maxSize: 100Mi}
+  listeners: [{name: app, direction: inbound, bind: 0.0.0.0:15006, target: 127.0.0.1:8080}]
+  --- sidecar.yaml:1:22: accessLog.maxSize: "100Mi" is not a size; expected a size such as 512KiB, 100MiB or 1GiB; did you mean 100MiB?
+  === log size as Docker writes it
+  accessLog: {maxSize: 10m}
+  listeners: [{name: app, direction: inbound, bind: 0.0.0.0:15006, target: 127.0.0.1:8080}]
+  --- sidecar.yaml:1:22: accessLog.maxSize: "10m" is not a size; expected a size such as 512KiB, 100MiB or 1GiB; did you mean 10MiB?
+  === log size in decimal units
+  accessLog: {maxSize: 1 GB}
+  listeners: [{name: app, direction: inbound, bind: 0.0.0.0:15006, target: 127.0.0.1:8080}]
+  --- sidecar.yaml:1:22: accessLog.maxSize: "1 GB" is not a size; expected a size such as 512KiB, 100MiB or 1GiB; did you mean 1GiB?
+  === log size with a fraction
+  accessLog: {maxSize: 1.5GiB}
+  listeners: [{name: app, direction: inbound, bind: 0.0.0.0:15006, target: 127.0.0.1:8080}]
+  --- sidecar.yaml:1:22: accessLog.maxSize: "1.5GiB" is not a size; expected a size such as 512KiB, 100MiB or 1GiB
+  === log size in other units
+  accessLog: {maxSize: 3 metres}
+  listeners: [{name: app, direction: inbound, bind: 0.0.0.0:15006, target: 127.0.0.1:8080}]
+  --- sidecar.yaml:1:22: accessLog.maxSize: "3 metres" is not a size; expected a size such as 512KiB, 100MiB or 1GiB
+  === log size negative
+  accessLog: {maxSize: -1MiB}
+  listeners: [{name: app, direction: inbound, bind: 0.0.0.0:15006, target: 127.0.0.1:8080}]
+  --- sidecar.yaml:1:22: accessLog.maxSize: "-1MiB" is not a size; expected a size such as 512KiB, 100MiB or 1GiB
+  === log size off
+  accessLog: {maxSize: off}
+  listeners: [{name: app, direction: inbound, bind: 0.0.0.0:15006, target: 127.0.0.1:8080}]
+  --- sidecar.yaml:1:22: accessLog.maxSize: "off" is not a size; expected a size, or 0 for no limit; did you mean 0?
+  === log size too small
+  accessLog: {maxSize: 63KiB}
+  listeners: [{name: app, direction: inbound, bind: 0.0.0.0:15006, target: 127.0.0.1:8080}]
+  --- sidecar.yaml:1:22: accessLog.maxSize: 63KiB is out of range; expected 64KiB to 1024GiB, or 0 for no limit
+  === log size too large
+  accessLog: {maxSize: 1025GiB}
+  listeners: [{name: app, direction: inbound, bind: 0.0.0.0:15006, target: 127.0.0.1:8080}]
+  --- sidecar.yaml:1:22: accessLog.maxSize: 1025GiB is out of range; expected 64KiB to 1024GiB, or 0 for no limit
+  === log size beyond everything
+  accessLog: {maxSize: 99999999999999999999GiB}
+  listeners: [{name: app, direction: inbound, bind: 0.0.0.0:15006, target: 127.0.0.1:8080}]
+  --- sidecar.yaml:1:22: accessLog.maxSize: "99999999999999999999GiB" is not a size; expected a size such as 512KiB, 100MiB or 1GiB
+  === log size that would overflow
+  accessLog: {maxSize: 17179869184GiB}
+  listeners: [{name: app, direction: inbound, bind: 0.0.0.0:15006, target: 127.0.0.1:8080}]
+  --- sidecar.yaml:1:22: accessLog.maxSize: "17179869184GiB" is too large; expected a size such as 512KiB, 100MiB or 1GiB
+  === a single log file
+  accessLog: {maxFiles: 1}
+  listeners: [{name: app, direction: inbound, bind: 0.0.0.0:15006, target: 127.0.0.1:8080}]
+  --- sidecar.yaml:1:23: accessLog.maxFiles: 1 is out of range; expected a whole number from 2 to 100
   === log level
   log: {level: warn}
   listeners: [{name: app, direction: inbound, bind: 0.0.0.0:15006, target: 127.0.0.1:8080}]

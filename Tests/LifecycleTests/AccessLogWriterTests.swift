@@ -86,16 +86,3 @@ struct AccessLogWriterTests {
     }
   }
 }
-
-extension TextFile {
-  /// Files of any size.
-  fileprivate static func readAll(_ path: String) -> String? {
-    let file = open(path, O_RDONLY)
-    guard file >= 0 else { return nil }
-    defer { close(file) }
-    var bytes: [UInt8] = []
-    var chunk = [UInt8](repeating: 0, count: 65_536)
-    while case let count = Glibc.read(file, &chunk, chunk.count), count > 0 { bytes += chunk[..<count] }
-    return String(decoding: bytes, as: UTF8.self)
-  }
-}

@@ -14,3 +14,16 @@ func eventually(_ condition: () throws -> Bool) rethrows -> Bool {
   }
   return false
 }
+
+extension TextFile {
+  /// Files of any size.
+  static func readAll(_ path: String) -> String? {
+    let file = open(path, O_RDONLY)
+    guard file >= 0 else { return nil }
+    defer { close(file) }
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 65_536)
+    while case let count = Glibc.read(file, &chunk, chunk.count), count > 0 { bytes += chunk[..<count] }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+}

@@ -162,10 +162,20 @@ extension Configuration {
 
     public var path: String
     public var format: Format
+    /// How large a file may grow before it is rotated; nil: without a limit. Pipes and terminals are never rotated.
+    public var maxSize: ByteSize?
+    /// How many files there may be, the current one included. 2…100.
+    public var maxFiles: Int
 
-    public init(path: String = "/dev/stdout", format: Format = .json) {
+    public static let maxFilesRange = 2...100
+
+    public init(
+      path: String = "/dev/stdout", format: Format = .json, maxSize: ByteSize? = .mebibytes(100), maxFiles: Int = 4
+    ) {
       self.path = path
       self.format = format
+      self.maxSize = maxSize
+      self.maxFiles = maxFiles
     }
   }
 

@@ -109,6 +109,12 @@ extension Configuration {
       "accessLog.path", \.configuration.accessLog.path, .path(example: "/dev/stdout"), "Where the access log is written"
     ),
     Scalar("accessLog.format", \.configuration.accessLog.format, .choice(), "How the access log is written, or off"),
+    Scalar(
+      "accessLog.maxSize", \.configuration.accessLog.maxSize, .sizeOrUnlimited(accessLogSize),
+      "How large the access log's file may grow before it is rotated; 0: without a limit"),
+    Scalar(
+      "accessLog.maxFiles", \.configuration.accessLog.maxFiles, .count(AccessLog.maxFilesRange),
+      "How many access log files to keep, the current one included"),
     Scalar("log.level", \.configuration.log.level, .choice(), "The least severe messages to log"),
     Scalar("log.format", \.configuration.log.format, .choice(), "How the log on standard error is written"),
   ]
@@ -118,6 +124,8 @@ extension Configuration {
   private static let phase: ClosedRange<Duration> = .milliseconds(1)...(.seconds(3600))
   /// A year; what is longer is a slip, and 0s is there for "never".
   private static let durationMax: Duration = .seconds(365 * 86_400)
+  /// At the least two batches of lines; at the most what is surely a slip.
+  private static let accessLogSize: ClosedRange<ByteSize> = .kibibytes(64)...(.gibibytes(1024))
   /// Nobody waits longer for a pod to end.
   private static let drainMax: Duration = .seconds(86_400)
 }

@@ -130,6 +130,27 @@ extension ValueSyntax<Duration?> {
   }
 }
 
+extension ValueSyntax<ByteSize?> {
+  /// A size of which `0` means that there is no limit.
+  static func sizeOrUnlimited(_ range: ClosedRange<ByteSize>) -> ValueSyntax {
+    ValueSyntax(valueName: "size") { scalar throws(ValueProblem) in
+      if scalar.text == "0" { return nil }
+      if ["off", "never", "none", "unlimited", "infinite"].contains(scalar.text.lowercased()) {
+        throw ValueProblem(
+          "\(quoted(scalar.text)) is not a size", expected: "a size, or 0 for no limit", suggestion: "0")
+      }
+      let size = try ByteSize.parse(scalar.text)
+      guard range.contains(size) else {
+        let bounds = "\(range.lowerBound.configurationText) to \(range.upperBound.configurationText)"
+        throw ValueProblem("\(shortened(scalar.text)) is out of range", expected: "\(bounds), or 0 for no limit")
+      }
+      return size
+    } format: {
+      $0?.configurationText ?? "0"
+    }
+  }
+}
+
 extension ValueSyntax<String> {
   /// An absolute path. A relative one would depend on the directory that the process happens to start in.
   static func path(example: String) -> ValueSyntax {

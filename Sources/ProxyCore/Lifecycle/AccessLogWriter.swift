@@ -12,6 +12,8 @@ final class AccessLogWriter: Sendable {
 
   /// Records whose write failed; those that found a queue full are counted by the queues.
   private let unwritten = Atomic<UInt64>(0)
+  private let rotated = Atomic<UInt64>(0)
+  private let rotationsFailed = Atomic<UInt64>(0)
   private let settings: Mutex<Configuration.AccessLog>
   private let wantsReopen = Atomic<Bool>(false)
   private let isStopping = Atomic<Bool>(false)
@@ -44,8 +46,8 @@ final class AccessLogWriter: Sendable {
     self.settings = Mutex(settings)
     self.directory = directory
     self.log = log
-    let file = try AccessLogWriter.open(settings.path)
-    thread.withLock { $0 = .start(name: "access-log") { self.run(file: file) } }
+    let descriptor = try AccessLogWriter.open(settings.path)
+    thread.withLock { $0 = .start(name: "access-log") { self.run(AccessLogFile(descriptor, settings)) } }
   }
 
   deinit {
@@ -56,6 +58,12 @@ final class AccessLogWriter: Sendable {
   /// Records that never reached the log.
   var droppedCount: UInt64 {
     queues.reduce(unwritten.load(ordering: .relaxed)) { $0 + $1.droppedCount }
+  }
+
+  /// How rotations by size have ended.
+  var rotations: AccessLogFile.Rotations {
+    AccessLogFile.Rotations(
+      succeeded: rotated.load(ordering: .relaxed), failed: rotationsFailed.load(ordering: .relaxed))
   }
 
   /// Opens the path anew, after logrotate(8) has renamed the file or the settings have changed.
@@ -77,27 +85,28 @@ final class AccessLogWriter: Sendable {
 
   // MARK: The thread
 
-  private func run(file initialFile: Int32) {
+  private func run(_ initialFile: consuming AccessLogFile) {
     var file = initialFile
-    var formatter = AccessLogFormatter(format: settings.withLock { $0.format })
+    var formatter = AccessLogFormatter(format: file.settings.format)
     var complainedAt: UInt64?
+    warnOfRotation(file)
     while true {
       if wantsReopen.exchange(false, ordering: .acquiring) { reopenFile(&file, &formatter) }
       // Read before the queues: what arrived before `finish` is written.
       let stops = isStopping.load(ordering: .acquiring)
       let records = format(into: &formatter)
       if records > 0 {
-        if let failure = write(formatter.bytes, to: file) {
-          unwritten.wrappingAdd(UInt64(records), ordering: .relaxed)
+        if let failure = file.append(formatter.bytes) {
+          unwritten.wrappingAdd(UInt64(records - failure.linesWritten), ordering: .relaxed)
           complain(failure, &complainedAt)
         }
+        publish(&file.rotations)
         formatter.reset()
         continue
       }
       if stops { break }
       sleep()
     }
-    close(file)
     EventDescriptor.notify(ended)
   }
 
@@ -124,61 +133,47 @@ final class AccessLogWriter: Sendable {
     EventDescriptor.acknowledge(wake)
   }
 
-  private func reopenFile(_ file: inout Int32, _ formatter: inout AccessLogFormatter) {
+  private func reopenFile(_ file: inout AccessLogFile, _ formatter: inout AccessLogFormatter) {
     let settings = settings.withLock { $0 }
     formatter.format = settings.format
     do throws(StartError) {
-      let newFile = try AccessLogWriter.open(settings.path)
-      close(file)
-      file = newFile
+      file = AccessLogFile(try AccessLogWriter.open(settings.path), settings)
+      warnOfRotation(file)
     } catch {
       log.warning("\(error); the access log goes on in the old file")
     }
   }
 
-  /// - Returns: the errno of a failed write; what was written before it stays written.
-  private func write(_ bytes: [UInt8], to file: Int32) -> Int32? {
-    bytes.withUnsafeBytes { bytes in
-      var rest = bytes[...]
-      while !rest.isEmpty {
-        let count = Glibc.write(file, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
-        if count >= 0 {
-          rest = rest.dropFirst(count)
-        } else if errno == EAGAIN {
-          var poll = pollfd(fd: file, events: Int16(POLLOUT), revents: 0)
-          _ = Glibc.poll(&poll, 1, -1)
-        } else if errno != EINTR {
-          return errno
-        }
-      }
-      return nil
-    }
+  /// Moves the counts to where other threads read them.
+  private func publish(_ rotations: inout AccessLogFile.Rotations) {
+    rotated.wrappingAdd(rotations.succeeded, ordering: .relaxed)
+    rotationsFailed.wrappingAdd(rotations.failed, ordering: .relaxed)
+    rotations = AccessLogFile.Rotations()
   }
 
-  private func complain(_ failure: Int32, _ complainedAt: inout UInt64?) {
+  private func warnOfRotation(_ file: borrowing AccessLogFile) {
+    guard let problem = file.rotationProblem else { return }
+    log.warning(
+      "access log \(file.settings.path): \(problem); lines will be dropped when it is full (accessLog.maxSize)")
+  }
+
+  private func complain(_ failure: AccessLogFile.Failure, _ complainedAt: inout UInt64?) {
     let now = Clocks.monotonicNanoseconds
     if let last = complainedAt, now - last < Self.complaintNanoseconds { return }
     complainedAt = now
     let path = settings.withLock { $0.path }
     log.error(
-      "access log \(path): can't write: \(String(cString: strerror(failure))); "
+      "access log \(path): can't \(failure.operation.rawValue): \(String(cString: strerror(failure.errno))); "
         + "lines are dropped and counted in sidecar_access_log_dropped_total")
   }
 
   private static func open(_ path: String) throws(StartError) -> Int32 {
-    // Non-blocking, so that a FIFO that nobody reads is refused here and doesn't hang the start.
-    let flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK
-    let file = Glibc.open(path, flags, 0o640)
-    if file >= 0 { return file }
-    let failure = errno
-    // Standard output can't be opened anew when it is a socket or another user's pipe; a copy of it serves.
-    let standard = ["/dev/stdout": STDOUT_FILENO, "/dev/stderr": STDERR_FILENO][path]
-    if let standard {
-      let copy = fcntl(standard, F_DUPFD_CLOEXEC, 3)
-      if copy >= 0 { return copy }
+    do throws(AccessLogFile.OpenFailure) {
+      return try AccessLogFile.open(path)
+    } catch {
+      throw StartError(
+        "access log \(path): can't open: \(String(cString: strerror(error.errno))); "
+          + "choose a path this user can write to (accessLog.path) or turn it off (accessLog.format: off)")
     }
-    throw StartError(
-      "access log \(path): can't open: \(String(cString: strerror(failure))); "
-        + "choose a path this user can write to (accessLog.path) or turn it off (accessLog.format: off)")
   }
 }

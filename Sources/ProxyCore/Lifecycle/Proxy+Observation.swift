@@ -82,6 +82,11 @@ extension Proxy {
     exposition.family(
       name: "sidecar_access_log_dropped", type: .counter, help: "Access log lines that were dropped.")
     exposition.sample(value: accessLog?.droppedCount ?? 0)
+    let rotations = accessLog?.rotations ?? AccessLogFile.Rotations()
+    exposition.family(
+      name: "sidecar_access_log_rotations", type: .counter, help: "Rotations of the access log's file, by the result.")
+    exposition.sample(labels: ["result": "success"], value: rotations.succeeded)
+    exposition.sample(labels: ["result": "failure"], value: rotations.failed)
     let series = directory.series(blocks: blocks)
     exposition.write(series)
     exposition.writeSecurity(series)
