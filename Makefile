@@ -14,9 +14,9 @@ SANITIZED := --skip AllocationTests
 TOOLS := $(CURDIR)/.build/tools
 export PATH := $(TOOLS):$(PATH)
 # Swift and C sources under version control.
-SOURCES := Sources Tests Package.swift
+SOURCES := Sources Tests Package.swift Benchmarks/Package.swift Benchmarks/load
 
-.PHONY: help setup setup-tests build release run test asan tsan bench-idle lint format clean
+.PHONY: help setup setup-tests setup-bench build release run test asan tsan bench bench-quick bench-idle lint format clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -48,6 +48,16 @@ asan: setup-tests ## Unit, kernel and loopback tests under AddressSanitizer
 
 tsan: setup-tests ## The same under ThreadSanitizer
 	SIDECAR_TEST_TOOLS=required swift test --sanitize=thread --scratch-path .build-tsan --disable-xctest $(SANITIZED)
+
+setup-bench: setup ## Install the proxies and tools that the benchmark measures with
+	@scripts/install-packages bench
+	@scripts/install-envoy $(TOOLS)
+
+bench: setup-bench ## Benchmark against HAProxy, nginx and Envoy: about ten minutes
+	Benchmarks/load/bench
+
+bench-quick: setup-bench ## The most telling rows of it: about two minutes
+	Benchmarks/load/bench --quick
 
 bench-idle: release ## What an idle sidecar costs: memory, time to ready
 	Benchmarks/memory/run.sh

@@ -1,0 +1,112 @@
+// The stretch of time that counts: after a warm-up, for a fixed time, with the CPU time of the observed processes read
+// at its very beginning and end. Every load has one.
+
+import ArgumentParser
+import Glibc
+
+/// Options that all loads share.
+struct WindowOptions: ParsableArguments {
+  @Option(help: "Where the origin or the proxy before it listens.")
+  var to: LoopbackAddress
+
+  @Option(help: "Seconds that are measured.")
+  var seconds = 1.0
+
+  @Option(help: "Seconds of the same load before that.")
+  var warmUp = 0.2
+
+  @Option(help: "Processes whose CPU time and memory are reported, such as the proxy's.")
+  var observe: [Int32] = []
+}
+
+/// Times the phases of a load and counts its work.
+struct Window {
+  private enum Phase { case warmUp, measuring, over }
+
+  private var phase = Phase.warmUp
+  private let begin: UInt64
+  private let end: UInt64
+  private let observe: [Int32]
+  private var cpuAtBegin: [UInt64] = []
+  private var observed: [String] = []
+  private var measuredFrom: UInt64 = 0
+  private var measuredNanoseconds: UInt64 = 0
+  private var ownCPU: UInt64 = 0
+  /// Units of work that were done within the window.
+  private(set) var count = 0
+
+  /// Begins with the warm-up, now.
+  init(_ options: WindowOptions) {
+    let now = monotonicNanoseconds()
+    begin = now + UInt64(options.warmUp * 1e9)
+    end = begin + UInt64(options.seconds * 1e9)
+    observe = options.observe
+  }
+
+  /// When `isOver` may change for the better.
+  var deadline: UInt64 { phase == .warmUp ? begin : end }
+  var isMeasuring: Bool { phase == .measuring }
+
+  /// Looks at the clock; called once per turn.
+  /// - Returns: whether the load goes on.
+  mutating func goesOn() throws -> Bool {
+    let now = monotonicNanoseconds()
+    if phase == .warmUp, now >= begin {
+      phase = .measuring
+      measuredFrom = now
+      ownCPU = try Window.cpuNanoseconds(getpid())
+      cpuAtBegin = try observe.map(Window.cpuNanoseconds)
+    } else if phase == .measuring, now >= end {
+      phase = .over
+      for (process, before) in zip(observe, cpuAtBegin) {
+        let spent = try Window.cpuNanoseconds(process) - before
+        observed.append(
+          "{\"process\": \(process), \"cpuNanoseconds\": \(spent), \"residentBytes\": \(Window.residentBytes(process))}"
+        )
+      }
+      ownCPU = try Window.cpuNanoseconds(getpid()) - ownCPU
+      measuredNanoseconds = now - measuredFrom
+    }
+    return phase != .over
+  }
+
+  /// Work that was done just now.
+  mutating func add(_ units: Int = 1) {
+    if phase == .measuring { count += units }
+  }
+
+  /// What the window saw. Throws if that is nothing.
+  func report(_ unit: String) throws -> ResultLine {
+    guard count > 0 else {
+      throw LoadError("no progress: nothing came through in \(measuredNanoseconds / 1_000_000) ms")
+    }
+    var line = ResultLine()
+    line.add("unit", raw: "\"\(unit)\"")
+    line.add("count", count)
+    line.add("seconds", Double(measuredNanoseconds) / 1e9)
+    line.add("observed", raw: "[\(observed.joined(separator: ", "))]")
+    line.add("generatorCPUNanoseconds", ownCPU)
+    return line
+  }
+
+  /// CPU time of a process with all threads it has and had, those of io_uring included. clock_getcpuclockid(3).
+  private static func cpuNanoseconds(_ process: Int32) throws -> UInt64 {
+    var clock = clockid_t()
+    var time = timespec()
+    guard clock_getcpuclockid(process, &clock) == 0, clock_gettime(clock, &time) == 0 else {
+      throw LoadError("process \(process) is gone")
+    }
+    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+  }
+
+  /// The second field of /proc/PID/statm, in bytes. proc(5).
+  private static func residentBytes(_ process: Int32) -> Int {
+    guard let file = fopen("/proc/\(process)/statm", "r") else { return 0 }
+    defer { fclose(file) }
+    var text = [CChar](repeating: 0, count: 256)
+    guard fgets(&text, Int32(text.count), file) != nil else { return 0 }
+    let fields = text.prefix { $0 != 0 }.split(separator: CChar(UInt8(ascii: " ")))
+    let pages = fields.count > 1 ? Int(String(decoding: fields[1].map(UInt8.init(bitPattern:)), as: UTF8.self)) ?? 0 : 0
+    return pages * Int(sysconf(Int32(_SC_PAGESIZE)))
+  }
+}

@@ -1,0 +1,13 @@
+"""The end-to-end benchmark: the sidecar and what a user would pick instead, on the same work, in the same run.
+
+The modules in the order of a run: `machine` says what this machine is; `places` where processes live (on the host, or
+in a root file system of a newer Debian); `settings` how each proxy is set up; `candidates` which processes stand
+between load and origin; `works` what they are asked to do; `rounds` who is measured when; `memory`, `growth` and
+`checks` measure what is not a rate; `results` keeps it all; `summary` turns samples into ratios; `report`, `charts`
+and `page` show them.
+"""
+
+
+class BenchmarkFailure(Exception):
+    """A row can't be measured: a program that doesn't start, or bytes that were lost. Ends the run with exit status 1,
+    since a table with a hole in it would be read as one without."""

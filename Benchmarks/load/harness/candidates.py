@@ -1,0 +1,143 @@
+"""What stands between load and origin: nothing, one proxy in the clear, or a pair of proxies with mutual TLS between
+them. A candidate is started for a section of the run (a place, a profile of settings) and stopped after it."""
+
+import dataclasses
+import functools
+import pathlib
+import subprocess
+
+from . import BenchmarkFailure, processes
+from .places import Place
+from .settings import Identity, Leg, envoy, floor, haproxy, nginx, sidecar
+
+CLIENT = "spiffe://cluster.local/ns/bench/sa/client"
+SERVER = "spiffe://cluster.local/ns/bench/sa/server"
+
+PEERS = ("haproxy", "nginx", "envoy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Programs:
+    """Binaries that no distribution has."""
+
+    sidecar: pathlib.Path
+    load: pathlib.Path
+    floor: pathlib.Path
+    envoy: pathlib.Path
+    more_sidecars: tuple[tuple[str, pathlib.Path], ...] = ()
+    """Further builds of the sidecar to compare, by name."""
+
+
+class Ports:
+    """Ports on loopback, handed out upwards from a first one that the user can choose."""
+
+    def __init__(self, first: int):
+        self._next = first
+
+    def take(self) -> int:
+        self._next += 1
+        return self._next - 1
+
+
+class Candidate:
+    """A running candidate."""
+
+    def __init__(self, name: str, port: int, servers: list[processes.Server], second_port: int = 0):
+        self.name = name
+        self.port = port
+        self.second_port = second_port
+        """The way to the second target, for tools that bring an origin of their own."""
+        self.servers = servers
+
+    @property
+    def pids(self) -> list[int]:
+        return [pid for server in self.servers for pid in server.pids]
+
+    def check(self) -> None:
+        for server in self.servers:
+            if server.process.poll() is not None:
+                raise BenchmarkFailure(f"{self.name} ended in mid-run: {processes.tail(server.log)}")
+
+    def stop(self) -> None:
+        for server in self.servers:
+            server.stop()
+
+
+class Starter:
+    """Starts candidates at one place, in front of one origin."""
+
+    def __init__(self, programs: Programs, place: Place, cores: set[int], ports: Ports, origin: int, second: int):
+        self.programs = programs
+        self.place = place
+        self.cores = cores
+        self.ports = ports
+        self.origin = origin
+        self.second = second
+        self._identities: tuple[Identity, Identity] | None = None
+
+    def direct(self) -> Candidate:
+        return Candidate("direct", self.origin, [], self.second)
+
+    def start(self, name: str, profile: str, mutual_tls: bool, workers: int = 1, cores: set[int] | None = None,
+              **options) -> Candidate:
+        """Starts a candidate by its name; with mutual TLS, a pair of it: the one that terminates first."""
+        command, program = self._kind(name)
+        routes_in = ((self.ports.take(), self.origin), (self.ports.take(), self.second))
+        legs = [Leg(f"{name}-{profile}", routes_in, profile)]
+        if mutual_tls:
+            client, server = self._identity_pair()
+            routes_out = tuple((self.ports.take(), port) for port, _ in routes_in)
+            legs = [
+                Leg(f"{name}-{profile}-inbound", routes_in, profile, terminates=server),
+                Leg(f"{name}-{profile}-outbound", routes_out, profile, originates=client)]
+        servers: list[processes.Server] = []
+        try:
+            for leg in legs:
+                leg = dataclasses.replace(
+                    leg, workers=workers, program=program, spare_ports=(self.ports.take(), self.ports.take()))
+                servers.append(processes.Server(
+                    leg.name, command(leg, self.place, **options), leg.routes[0][0], cores or self.cores, self.place))
+        except BenchmarkFailure:
+            for server in servers:
+                server.stop()
+            raise
+        first, second = legs[-1].routes
+        return Candidate(name, first[0], servers, second[0])
+
+    def _kind(self, name: str):
+        """How a candidate is set up, and the binary where it isn't the distribution's."""
+        programs = self.programs
+        kinds = {
+            "sidecar": (sidecar.command, programs.sidecar),
+            "sidecar-epoll": (functools.partial(sidecar.command, engine="epoll"), programs.sidecar),
+            "haproxy": (haproxy.command, None),
+            "nginx": (nginx.command, None),
+            "envoy": (envoy.command, programs.envoy),
+        }
+        for kind in ("epoll", "io_uring", "splice"):
+            kinds[f"floor-{kind}"] = (functools.partial(floor.command, kind=kind), programs.floor)
+        for other, path in programs.more_sidecars:
+            kinds[other] = (sidecar.command, path)
+        if name not in kinds:
+            raise BenchmarkFailure(f"there is no candidate {name}; there are direct, {', '.join(kinds)}")
+        return kinds[name]
+
+    def _identity_pair(self) -> tuple[Identity, Identity]:
+        """The client's and the server's, by the sidecar's own throw-away authority."""
+        if self._identities is None:
+            directory = self.place.outside("certificates")
+            made = subprocess.run(
+                [self.programs.sidecar, "dev-certs", "--directory", directory, CLIENT, SERVER],
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            if made.returncode != 0:
+                raise BenchmarkFailure(f"sidecar-proxy dev-certs: {made.stderr.strip()}")
+            self._identities = (self._identity("client", CLIENT, SERVER), self._identity("server", SERVER, CLIENT))
+        return self._identities
+
+    def _identity(self, name: str, own: str, peer: str) -> Identity:
+        """All in one directory, under names that say whose they are."""
+        files = {}
+        for kind in ("tls.crt", "tls.key", "ca.crt"):
+            source = self.place.outside("certificates") / own.split("/", 3)[3] / kind
+            files[kind] = self.place.write(f"{name}-{kind}", source.read_text())
+        return Identity(files["tls.crt"], files["tls.key"], files["ca.crt"], peer)

@@ -1,0 +1,106 @@
+"""Processes of a run: started pinned to a core, awaited at their port, looked at, and stopped one by one."""
+
+import os
+import pathlib
+import resource
+import signal
+import socket
+import subprocess
+import time
+
+from . import BenchmarkFailure
+from .places import Place
+
+
+def raise_descriptor_limit() -> None:
+    """As many open files as the hard limit allows, for this process and all it starts."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def on_cores(cores: set[int]):
+    """What a child does before it becomes the program: pins itself, and gets ahead of what else the machine does, so
+    that the neighbours' work is in nobody's measurement."""
+
+    def prepare() -> None:
+        os.sched_setaffinity(0, cores)
+        try:
+            os.setpriority(os.PRIO_PROCESS, 0, -10)
+        except PermissionError:
+            pass  # Only root may; the run is noisier then, not wrong.
+
+    return prepare
+
+
+def wait_for_port(port: int, process: subprocess.Popen, name: str, log: pathlib.Path) -> None:
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise BenchmarkFailure(f"{name} ended at once with status {process.returncode}: {tail(log)}")
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.005)
+    raise BenchmarkFailure(f"{name} does not listen on port {port}: {tail(log)}")
+
+
+def tail(log: pathlib.Path) -> str:
+    return " / ".join(log.read_text(errors="replace").splitlines()[-5:]) or "it said nothing"
+
+
+class Server:
+    """A program that listens until it is stopped."""
+
+    def __init__(self, name: str, arguments: list[str], port: int, cores: set[int], place: Place):
+        self.name = name
+        self.port = port
+        self.log = place.outside(f"{name}-{port}.log")
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(
+                place.command(arguments), stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=on_cores(cores))
+        try:
+            wait_for_port(port, self.process, name, self.log)
+        except BenchmarkFailure:
+            self.stop()
+            raise
+
+    @property
+    def pids(self) -> list[int]:
+        """The process and all that it started, such as nginx's worker."""
+        found = [self.process.pid]
+        for pid in found:
+            children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            found.extend(int(child) for child in children)
+        return found
+
+    def memory(self) -> tuple[int, int]:
+        """Resident and anonymous bytes of all its processes. Pages that they share with each other count once for
+        each; nginx's master and worker share the most."""
+        resident = anonymous = 0
+        for pid in self.pids:
+            for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                fields = line.split()
+                if fields[0] == "Rss:":
+                    resident += int(fields[1]) * 1024
+                elif fields[0] == "Anonymous:":
+                    anonymous += int(fields[1]) * 1024
+        return resident, anonymous
+
+    def stop(self) -> None:
+        """Ends it at once: SIGINT, and SIGKILL to what does not heed it."""
+        if self.process.poll() is not None:
+            return
+        for signal_number in (signal.SIGINT, signal.SIGKILL):
+            self.process.send_signal(signal_number)
+            try:
+                self.process.wait(timeout=3)
+                return
+            except subprocess.TimeoutExpired:
+                continue
+
+
+def cpu_nanoseconds(pids: list[int]) -> int:
+    """CPU time of processes, with all threads they have and had. The clock is that of clock_getcpuclockid(3), which
+    Python doesn't have: bits as in the kernel's include/linux/posix-timers_types.h, CPUCLOCK_SCHED of a process."""
+    return sum(time.clock_gettime_ns((~pid << 3) | 2) for pid in pids)

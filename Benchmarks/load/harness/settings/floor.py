@@ -1,0 +1,10 @@
+"""The floor: the bare loop in C over the same system calls, with no configuration, limits, timeouts, metrics or ends to
+care for. Not a peer: it shows how low the cost of a relay can be on this machine."""
+
+from . import Leg
+from ..places import Place
+
+
+def command(leg: Leg, place: Place, kind: str) -> list[str]:
+    (port, target), = leg.routes[:1]
+    return [place.bring(leg.program), kind, str(port), str(target)]
