@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 RELEASE_FLAGS := -c release --static-swift-stdlib
 # The tests that run the real binary.
-OUTSIDE := LoopbackTests|MeshTests
+OUTSIDE := LoopbackTests|MeshTests|PodTests
 # One after the other: hundreds of processes at once on two cores would test the machine's patience.
 TEST_OUTSIDE := swift test --skip-build --no-parallel --filter '$(OUTSIDE)'
 # Allocation counts mean nothing under a sanitizer.

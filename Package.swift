@@ -60,8 +60,10 @@ let package = Package(
         .product(name: "NIOEmbedded", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
       ]),
+    .testTarget(name: "RedirectionTests", dependencies: ["sidecar-proxy"]),
     .testTarget(name: "LoopbackTests", dependencies: ["CTestSupport", "TestSupport"]),
     .testTarget(name: "MeshTests", dependencies: ["COpenSSL", "ProxyCore", "TestSupport"]),
+    .testTarget(name: "PodTests", dependencies: ["TestSupport"]),
   ],
   swiftLanguageModes: [.v6]
 )

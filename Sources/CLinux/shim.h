@@ -16,6 +16,10 @@ extern char **environ;
 /// environ(7), which Swift 6 refuses as a global variable that anybody may change. Nothing here changes it.
 static inline char **sidecar_environment(void) { return environ; }
 
+// memfd_create(2), glibc 2.27.
+extern int memfd_create(const char *name, unsigned int flags);
+#define SIDECAR_MFD_CLOEXEC 1u
+
 extern int pthread_setname_np(pthread_t thread, const char *name);
 extern const char *strerrorname_np(int error);
 

@@ -12,8 +12,8 @@ struct SidecarProxy: ParsableCommand {
     abstract: "A service-mesh sidecar: TCP in, TCP out, with mutual TLS, metrics and a drain in between.",
     version: BuildInfo.version,
     subcommands: [
-      Run.self, Validate.self, DevCerts.self, Demo.self, Wait.self, Status.self, Top.self, Drain.self, Shutdown.self,
-      Version.self,
+      Run.self, Validate.self, Init.self, DevCerts.self, Demo.self, Wait.self, Status.self, Top.self, Drain.self,
+      Shutdown.self, Version.self,
     ])
 
   static func main() {

@@ -1,5 +1,5 @@
 // A network of its own for tests that need redirection rules: a network namespace, made by root, removed with the last
-// reference.
+// reference; and a cable between two of them.
 
 import CTestSupport
 import Glibc
@@ -41,6 +41,18 @@ package final class NetworkNamespace: Sendable {
       guard setns(descriptor, 0x4000_0000) == 0 else { throw SystemCallError("setns \(path)") }
       return try body()
     }.wait()
+  }
+
+  /// Lays a cable to another namespace, veth(4). Each end is called eth0.
+  /// - Parameters:
+  ///   - addresses: of this end, with their prefix lengths.
+  ///   - others: of the other end.
+  package func connect(_ addresses: [String], to other: NetworkNamespace, _ others: [String]) throws {
+    try ip("-n", name, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", other.name)
+    for (namespace, addresses) in [(name, addresses), (other.name, others)] {
+      for address in addresses { try ip("-n", namespace, "address", "add", address, "dev", "eth0", "nodad") }
+      try ip("-n", namespace, "link", "set", "eth0", "up")
+    }
   }
 
   private func ip(_ arguments: String...) throws {
