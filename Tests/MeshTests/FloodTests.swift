@@ -11,6 +11,8 @@ import Testing
 struct FloodTests {
   private static let handshakes = 1_000
   private static let clients = 8
+  private static let silentClients = 2_000
+  private static let honestClients = 100
 
   @Test("A thousand full handshakes beside an established connection: every ping is answered")
   func handshakesBesidePingPong() throws {
@@ -51,6 +53,52 @@ struct FloodTests {
     #expect(metrics.sum("sidecar_tls_handshakes_total", ["result": "ok"]) == Self.handshakes + 1)
     #expect(metrics.sum("sidecar_tls_handshakes_total") == Self.handshakes + 1)
     #expect(metrics.sum("sidecar_connections_closed_total", ["reason": "downstream_closed"]) == Self.handshakes + 1)
+    try sidecar.stop()
+  }
+
+  @Test("Two thousand clients that say nothing, or half a hello, keep nobody out", arguments: [0, 1])
+  func silentClients(bytesSaid: Int) throws {
+    try raiseDescriptorLimit(toAtLeast: Self.silentClients + 100)
+    let app = try AppServer.echo()
+    let authority = try Authority()
+    let identity = try IdentityVolume(try authority.issue(Authority.serverID), bundle: authority.bundle)
+    let sidecar = try SidecarProcess(
+      [try .init(to: app, options: ["tls": "strict"])],
+      // Whoever gets in does so although the silent ones are still there.
+      settings: ["identity": identity.setting, "timeouts": "{handshake: 1h}"])
+    let before = try sidecar.idleDescriptorCounts()
+    let silent = try (0..<Self.silentClients).map { _ in
+      let connection = try sidecar.connect()
+      // Those that were refused meanwhile have been reset.
+      _ = try connection.sendUnlessReset([UInt8](repeating: 22, count: bytesSaid))
+      return connection
+    }
+    let credentials = try authority.issue()
+    var honest = 0
+    // Half a hello takes a place, which is free for others again after a second: an honest client comes back until then.
+    try eventually("honest clients get in") {
+      let peer = try ForeignPeer(on: try sidecar.connect(), credentials: credentials)
+      guard try peer.handshake() else { return false }
+      try peer.send("ping")
+      guard try peer.receive("ping") else { return false }
+      try peer.closeNotify()
+      peer.connection.awaitEnd()
+      honest += 1
+      return honest == Self.honestClients
+    }
+    let metrics = try sidecar.awaitMetrics("the honest clients have left") {
+      $0.sum("sidecar_connections_closed_total", ["reason": "downstream_closed"]) == Self.honestClients
+    }
+    #expect(metrics.sum("sidecar_tls_handshakes_total", ["result": "ok"]) == Self.honestClients)
+    #expect(metrics.sum("sidecar_tls_handshakes_total", ["result": "timeout"]) == 0)
+    if bytesSaid == 0 {
+      #expect(metrics.sum("sidecar_connections_active") == Self.silentClients)
+      #expect(metrics.sum("sidecar_connections_closed_total", ["reason": "handshake_limit"]) == 0)
+    } else {
+      #expect(metrics.sum("sidecar_connections_closed_total", ["reason": "handshake_limit"]) > 0)
+    }
+    for connection in silent { connection.close() }
+    try sidecar.awaitNothingLeft(since: before)
     try sidecar.stop()
   }
 

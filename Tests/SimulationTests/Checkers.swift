@@ -133,7 +133,7 @@ extension Simulation {
     held.append(("chunks", worker.chunks.usedCount))
     held.append(("large buffers", worker.bulkBuffers.usedCount))
     held.append(("pipes", worker.pipes.usedCount))
-    held.append(("handshakes", worker.handshakesInProgress))
+    held.append(("handshakes", worker.handshakes.inProgress + worker.outboundHandshakesInProgress))
     held.append(("permits", budget.usedCount))
     held.append(("descriptors", world.openDescriptorCount))
     held.append(("timers", worker.timers.nextDeadline == .max ? 0 : 1))

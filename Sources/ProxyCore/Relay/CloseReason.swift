@@ -29,7 +29,7 @@ public enum CloseReason: UInt8, CaseIterable, Sendable {
   case tlsHandshakeFailed
   /// The TLS handshake was not over within `timeouts.handshake`.
   case handshakeTimeout
-  /// Too many handshakes were in progress.
+  /// Too many handshakes were in progress, or too many clients said nothing, and this one had to go.
   case handshakeLimit
   /// TLS failed after the handshake: a bad record, or an alert.
   case tlsFailed

@@ -122,7 +122,7 @@ extension Worker where K: ~Copyable {
   /// Begins the tear-down: shut down, cancel what is in flight, wait for every final completion, close, free the slot.
   mutating func close(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ reason: CloseReason) {
     precondition(connection.pointee.phase.isLive, "slot \(slot) is closed twice")
-    if connection.pointee.phase == .handshaking { handshakeEnded(connection, reason) }
+    if connection.pointee.phase == .handshaking { handshakeEnded(slot, connection, reason) }
     connection.pointee.phase = .closing
     connection.pointee.reason = reason
     connection.pointee.isUndecided = false

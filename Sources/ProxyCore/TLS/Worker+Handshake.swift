@@ -1,28 +1,36 @@
 // TLS handshakes: inbound before anything is connected to the app, outbound after the upstream is connected. A handshake
-// is the dearest thing that a stranger can ask for, so that three bounds hold: its time, how many are in progress, and
-// how many steps one turn of the loop spends on them, which keeps established connections served through a flood.
+// is the dearest thing that a stranger can ask for, so that three bounds hold: its time, how many are in progress (see
+// `HandshakeAdmission`), and how many steps one turn of the loop spends on them, which keeps established connections
+// served through a flood.
 
 import IOUring
 
 extension Worker where K: ~Copyable {
   /// A step costs up to about 0.4 ms (a signature, a key exchange, two or three verifications): a turn spends 2 ms.
   static var handshakeStepsPerTurn: Int { 4 }
-  /// Each holds about 40 KiB in libssl until it is over.
-  private static var handshakesMax: Int { 1_024 }
+  /// Ours towards upstreams, counted apart so that strangers can't take their places. Each holds about 40 KiB in libssl.
+  private static var outboundHandshakesMax: Int { 1_024 }
 
   // MARK: Beginning
 
   /// A strict listener's connection: the peer proves its identity first.
   mutating func beginInboundHandshake(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
-    guard beginHandshake(slot, connection) else { return }
+    startHandshakeClock(slot, connection)
     submitReceive(slot, connection, .toUpstream)
+    if let victim = handshakes.arrived(slot, share: links.budget.share, in: connections) {
+      close(victim, connections[victim], .handshakeLimit)
+    }
   }
 
   /// The upstream is connected and a mesh rule asks for TLS: our hello goes first.
   mutating func beginOutboundHandshake(
     _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, rules: MeshRules, rule: Int
   ) {
-    guard beginHandshake(slot, connection) else { return }
+    guard outboundHandshakesInProgress < Self.outboundHandshakesMax else {
+      close(slot, connection, .handshakeLimit)
+      return
+    }
+    startHandshakeClock(slot, connection)
     let destination = connection.pointee.upstreamAddress.socketAddress
     let key = destination.map {
       TicketKey(destination: $0, rule: UInt32(connection.pointee.listener) << 16 | UInt32(truncatingIfNeeded: rule))
@@ -31,23 +39,33 @@ extension Worker where K: ~Copyable {
       handshakeFailed(slot, connection, .internalError)
       return
     }
+    outboundHandshakesInProgress += 1
     advanceHandshakeInTurn(slot, connection, .toDownstream)
   }
 
   /// A permissive listener's connection that turned out to be ours; its hello waits.
   mutating func beginDetectedHandshake(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
-    if beginHandshake(slot, connection) { advanceHandshakeInTurn(slot, connection, .toUpstream) }
+    startHandshakeClock(slot, connection)
+    if admitHandshake(slot, connection) { advanceHandshakeInTurn(slot, connection, .toUpstream) }
   }
 
-  private mutating func beginHandshake(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) -> Bool {
-    guard handshakesInProgress < Self.handshakesMax else {
+  private mutating func startHandshakeClock(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+    connection.pointee.phase = .handshaking
+    timers.set(slot, deadline: kernel.now.addingSaturated(settings.handshakeTimeout), in: connections)
+  }
+
+  /// A peer's first bytes are there. False when there is no room for its handshake; the connection is closed then.
+  private mutating func admitHandshake(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) -> Bool {
+    switch handshakes.begin(slot, now: kernel.now, in: connections) {
+    case .admitted:
+      return true
+    case .admittedInPlaceOf(let victim):
+      close(victim, connections[victim], .handshakeLimit)
+      return true
+    case .refused:
       close(slot, connection, .handshakeLimit)
       return false
     }
-    handshakesInProgress += 1
-    connection.pointee.phase = .handshaking
-    timers.set(slot, deadline: kernel.now.addingSaturated(settings.handshakeTimeout), in: connections)
-    return true
   }
 
   /// False without an identity, which the configuration rules out, and when memory is short.
@@ -79,9 +97,14 @@ extension Worker where K: ~Copyable {
     if let tls = connection.pointee.tls, tls.pointee.side != direction.source {
       // The app spoke while the peer is still proving who it is.
       moveToChunk(&connection.half(direction).pointee.waiting)
-    } else {
-      advanceHandshakeInTurn(slot, connection, direction)
+      return
     }
+    if connection.pointee.handshake.stage == .silent {
+      guard admitHandshake(slot, connection) else { return }
+    } else {
+      handshakes.peerAnswered(slot, in: connections)
+    }
+    advanceHandshakeInTurn(slot, connection, direction)
   }
 
   /// Goes on with a handshake now, or next turn if this one has spent its share on others. `direction` is where its input
@@ -148,6 +171,7 @@ extension Worker where K: ~Copyable {
     switch outcome {
     case .needsInput:
       release(input)
+      handshakes.awaitsPeer(slot, in: connections)
       submitReceive(slot, connection, receiving)
     case .needsOutput:
       connection.half(receiving).pointee.waiting = input.advanced(toRest: ciphertext.count)
@@ -171,7 +195,7 @@ extension Worker where K: ~Copyable {
   private mutating func handshakeCompleted(
     _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ tls: UnsafeMutablePointer<TLSConnection>
   ) {
-    handshakesInProgress -= 1
+    leaveHandshake(slot, connection)
     tls.pointee.handshakeCompletedAt = kernel.now
     countHandshake(connection, .succeeded(resumed: tls.pointee.session.isResumed))
     latencyLayout.record(
@@ -221,10 +245,20 @@ extension Worker where K: ~Copyable {
   }
 
   /// A connection closes in the middle of its handshake. What is not counted yet was broken off: the peer went away,
-  /// the app behind a permissive listener can't be reached, or the proxy ends.
-  mutating func handshakeEnded(_ connection: UnsafeMutablePointer<Connection>, _ reason: CloseReason) {
-    handshakesInProgress -= 1
+  /// the app behind a permissive listener can't be reached, there was no room for it, or the proxy ends.
+  mutating func handshakeEnded(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ reason: CloseReason
+  ) {
+    leaveHandshake(slot, connection)
     if reason != .tlsHandshakeFailed, reason != .handshakeTimeout { countHandshake(connection, .aborted) }
+  }
+
+  private mutating func leaveHandshake(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+    if connection.pointee.tls?.pointee.side == .upstream {
+      outboundHandshakesInProgress -= 1
+    } else {
+      handshakes.leave(slot, in: connections)
+    }
   }
 
   private func countHandshake(_ connection: UnsafeMutablePointer<Connection>, _ result: WorkerMetrics.Handshake) {

@@ -50,6 +50,7 @@ struct Connection {
   var halves: (HalfPipe, HalfPipe)
 
   var timer: TimerNode
+  var handshake: HandshakePlace
   /// Next slot of the free list.
   var nextFree: UInt32
 
@@ -88,6 +89,7 @@ struct Connection {
     upstream = .none
     halves = (.idle, .idle)
     timer = TimerNode()
+    handshake = HandshakePlace()
     nextFree = 0
     acceptedAt = now
     connectStartedAt = 0

@@ -25,6 +25,9 @@ public final class ConnectionBudget: Sendable {
   /// How many permits are left; negative right after the limit was lowered below the number of live connections.
   var available: Int { limit.load(ordering: .relaxed) - used.load(ordering: .relaxed) }
 
+  /// One worker's part of the limit, if all have the same.
+  var share: Int { limit.load(ordering: .relaxed) / workerCount }
+
   public func setLimit(_ newLimit: Int) {
     limit.store(newLimit, ordering: .sequentiallyConsistent)
     wakeWaiting()

@@ -34,7 +34,8 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
   /// Connections whose handshake goes on next turn; see `Worker+Handshake.swift`.
   var handshakeQueue = HalfPipeQueue()
   var handshakeStepsLeft = 0
-  var handshakesInProgress = 0
+  var handshakes = HandshakeAdmission()
+  var outboundHandshakesInProgress = 0
 
   /// When to try accepting again after descriptors ran out; `.max` when that is not needed.
   var acceptRetryAt: UInt64 = .max

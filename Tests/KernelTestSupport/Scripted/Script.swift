@@ -9,6 +9,10 @@ public final class Script {
   public var names: [Descriptor: String] = [:]
   /// The virtual clock; the kernel shows it from the next `wait` on.
   public var clock: UInt64
+  /// What TLS seals is random: when set, sends are compared without their bytes, which are kept in `lastSent` instead.
+  public var ignoresSentBytes = false
+  /// The bytes of each socket's last send.
+  public private(set) var lastSent: [Descriptor: [UInt8]] = [:]
   /// The deadline of the last `wait`.
   public private(set) var deadline: UInt64 = 0
 
@@ -81,7 +85,12 @@ public final class Script {
 
   /// Records a submission.
   func submit(_ call: Call, token: Token, destination: UnsafeMutableRawBufferPointer? = nil) {
-    _ = perform(call)
+    if case .submitSend(let socket, let bytes, let mode) = call {
+      lastSent[socket] = bytes
+      _ = perform(ignoresSentBytes ? .submitSend(socket, bytes: [], mode: mode) : call)
+    } else {
+      _ = perform(call)
+    }
     guard let operation = Pending(call) else { return }
     if inFlight.updateValue((token, destination), forKey: operation) != nil {
       brokenRules.append("\(CallPrinter(names: names).text(operation)) is submitted while it is in flight")

@@ -34,6 +34,10 @@ public struct Step: Sendable {
   public static func send(_ socket: Descriptor, _ text: String, _ mode: SendMode = .immediate) -> Step {
     Step(call: .submitSend(socket, bytes: Array(text.utf8), mode: mode))
   }
+  /// A send of whatever bytes; see `Script.ignoresSentBytes`.
+  public static func sendAnything(_ socket: Descriptor) -> Step {
+    Step(call: .submitSend(socket, bytes: [], mode: .immediate))
+  }
   public static func poll(_ descriptor: Descriptor, _ readiness: Readiness) -> Step {
     Step(call: .submitPoll(descriptor, readiness))
   }
@@ -120,8 +124,12 @@ public struct Event: Sendable {
   public static func received(
     _ text: String, from socket: Descriptor, buffer: UInt16, socketNonEmpty: Bool = false
   ) -> Event {
-    let bytes = Array(text.utf8)
-    return Event(
+    received(Array(text.utf8), from: socket, buffer: buffer, socketNonEmpty: socketNonEmpty)
+  }
+  public static func received(
+    _ bytes: [UInt8], from socket: Descriptor, buffer: UInt16, socketNonEmpty: Bool = false
+  ) -> Event {
+    Event(
       target: .pending(.receive(socket)), result: Int32(bytes.count),
       flags: socketNonEmpty ? .socketNonEmpty : [], bytes: bytes, buffer: BufferID(rawValue: buffer))
   }

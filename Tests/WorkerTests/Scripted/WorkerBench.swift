@@ -44,9 +44,9 @@ final class WorkerBench {
 
   init(
     settings: WorkerSettings = WorkerSettings(Configuration.Timeouts()), limit: Int = 1_000_000,
-    bufferCount: Int = 4, slotsMax: Int = 8
+    bufferSize: Int = 16, bufferCount: Int = 4, slotsMax: Int = 8, clock: UInt64 = 1_000_000_000_000
   ) {
-    script = Script(bufferCount: bufferCount)
+    script = Script(bufferSize: bufferSize, bufferCount: bufferCount, clock: clock)
     script.names = [
       .listener: "listener", .client: "client", .server: "server", .secondServer: "second server",
       .control: "control", .log: "log", .mail: "mail", .pipeIn: "pipe in", .pipeOut: "pipe out",
@@ -172,7 +172,8 @@ final class WorkerBench {
     #expect(worker.pipes.usedCount == 0, sourceLocation: sourceLocation)
     #expect(worker.starved.isEmpty, sourceLocation: sourceLocation)
     #expect(worker.handshakeQueue.isEmpty, sourceLocation: sourceLocation)
-    #expect(worker.handshakesInProgress == 0, sourceLocation: sourceLocation)
+    #expect(worker.handshakes.inProgress == 0, sourceLocation: sourceLocation)
+    #expect(worker.outboundHandshakesInProgress == 0, sourceLocation: sourceLocation)
     #expect(worker.timers.nextDeadline == .max, sourceLocation: sourceLocation)
     #expect(budget.usedCount == 0, sourceLocation: sourceLocation)
     #expect(script.buffersOut.isEmpty, sourceLocation: sourceLocation)

@@ -1,0 +1,102 @@
+// What the scripted tests of handshakes share: identities, listeners of each kind, and a client that is a real TLS session
+// in memory, whose bytes the script carries.
+
+import Glibc
+import IOUring
+import KernelTestSupport
+import Testing
+
+@testable import ProxyCore
+
+/// A server and a client that trust each other.
+struct ScriptedIdentities: Sendable {
+  let server: TLSContext
+  let client: TLSContext
+  /// Unix seconds; the real time, because libssl dates its tickets by it.
+  let now: Int64
+
+  static let clientID = "spiffe://cluster.local/ns/web/sa/frontend"
+  static let serverID = "spiffe://cluster.local/ns/db/sa/postgres"
+
+  init() throws {
+    now = Int64(time(nil))
+    let authority = try DevelopmentAuthority(trustDomain: "cluster.local", now: now)
+    let bundle = authority.certificatePEM
+    server = try .make(try authority.issue(SPIFFEID(Self.serverID), now: now), trustBundlePEM: bundle, now: now)
+    client = try .make(try authority.issue(SPIFFEID(Self.clientID), now: now), trustBundlePEM: bundle, now: now)
+  }
+}
+
+/// The client's end of one connection.
+final class ScriptedClient {
+  private let engine: TLSEngine
+  private var session: TLSSession
+  private(set) var isComplete = false
+
+  init(_ identities: ScriptedIdentities) {
+    engine = TLSEngine(now: identities.now)
+    session = TLSSession(identities.client, role: .client, engine: engine)!
+  }
+
+  /// What the client says to these bytes; to none, its hello.
+  func answer(to bytes: [UInt8] = []) -> [UInt8] {
+    withUnsafeTemporaryAllocation(byteCount: 32_768, alignment: 1) { area in
+      var output = OutputWindow(area)
+      bytes.withUnsafeBytes {
+        var input = InputWindow($0)
+        isComplete = session.handshake(input: &input, output: &output) == .complete
+      }
+      return Array(area.prefix(output.count))
+    }
+  }
+}
+
+extension Descriptor {
+  /// The clients of tests that have many.
+  static func client(_ number: Int) -> Descriptor { Descriptor(rawValue: 1_000_100 + Int32(number)) }
+  static func server(_ number: Int) -> Descriptor { Descriptor(rawValue: 1_000_200 + Int32(number)) }
+}
+
+extension WorkerBench {
+  static let target = "127.0.0.1:8080"
+
+  /// A bench whose worker has an identity, before a listener of this kind.
+  static func withIdentity(
+    _ identities: ScriptedIdentities, tls: Configuration.Listener.TLS, settings: WorkerSettings? = nil,
+    upstream: TargetAddress = TargetAddress(SocketAddress(target)!)
+  ) -> WorkerBench {
+    listening(
+      identities,
+      Configuration.Listener(
+        name: "inbound", direction: .inbound, bind: bind, target: .originalDestination, tls: tls),
+      settings: settings, upstream: upstream)
+  }
+
+  /// The same before an outbound listener that asks for mutual TLS everywhere.
+  static func outbound(_ identities: ScriptedIdentities) -> WorkerBench {
+    var listener = Configuration.Listener(
+      name: "outbound", direction: .outbound, bind: bind, target: .originalDestination)
+    listener.mesh = [Configuration.MeshRule()]
+    return listening(identities, listener, upstream: TargetAddress(SocketAddress(target)!))
+  }
+
+  private static func listening(
+    _ identities: ScriptedIdentities, _ listener: Configuration.Listener, settings: WorkerSettings? = nil,
+    upstream: TargetAddress
+  ) -> WorkerBench {
+    let bench = WorkerBench(
+      settings: settings ?? WorkerSettings(Configuration.Timeouts()), bufferSize: 4_096, bufferCount: 16, slotsMax: 32,
+      clock: UInt64(identities.now) * 1_000_000_000)
+    bench.script.ignoresSentBytes = true
+    bench.worker.identity = identities.server
+    bench.listen(ListenerPlan(listener, destination: .addresses([upstream])))
+    return bench
+  }
+
+  /// A client arrives on a strict listener.
+  func arrive(_ client: Descriptor, droppingFirst drops: [Step] = []) {
+    turn(
+      [.accepted(client, on: .listener)],
+      expecting: [.peerAddress(client, is: Self.clientAddress), .receive(client, expectsData: false)] + drops)
+  }
+}

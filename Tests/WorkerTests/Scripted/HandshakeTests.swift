@@ -1,0 +1,223 @@
+// Goal: handshakes of strangers cost established connections no more than a bounded share of each turn, and neither
+// silence nor half-done handshakes keep honest peers out. Method: a scripted kernel, a worker with an identity, and
+// clients that are real TLS sessions in memory.
+
+import Glibc
+import IOUring
+import KernelTestSupport
+import Testing
+
+@testable import ProxyCore
+
+@Suite struct HandshakeTests {
+  private let identities: ScriptedIdentities
+
+  init() throws { identities = try ScriptedIdentities() }
+
+  // MARK: The share of a turn
+
+  private static let steps = Worker<ScriptedKernel>.handshakeStepsPerTurn
+
+  /// What a worker does to the hellos of these clients, each in the buffer of the client's number.
+  private static func answers(_ range: Range<Int>) -> [Step] {
+    range.flatMap { [.sendAnything(.client($0)), .recycle(UInt16($0)), .receive(.client($0), expectsData: false)] }
+  }
+
+  @Test("Hellos beyond a turn's share on a strict listener wait for the next turn")
+  func strictShare() {
+    let bench = WorkerBench.withIdentity(identities, tls: .strict)
+    let count = Self.steps + 2
+    for client in 0..<count { bench.arrive(.client(client)) }
+    bench.turn(
+      (0..<count).map { .received(hello, from: .client($0), buffer: UInt16($0)) },
+      // Those that wait leave the shared buffers at once.
+      expecting: Self.answers(0..<Self.steps) + (Self.steps..<count).map { .recycle(UInt16($0)) })
+    #expect(!bench.worker.handshakeQueue.isEmpty)
+    bench.turn(
+      expecting: (Self.steps..<count).flatMap {
+        [.sendAnything(.client($0)), .receive(.client($0), expectsData: false)]
+      })
+    #expect(bench.script.deadline == 0, "a turn with handshakes to come must not sleep")
+    #expect(bench.worker.handshakeQueue.isEmpty)
+    #expect(bench.worker.handshakes.inProgress == count)
+  }
+
+  @Test("The mesh's hellos beyond a turn's share on a permissive listener wait for the next turn")
+  func permissiveShare() {
+    let bench = WorkerBench.withIdentity(identities, tls: .permissive)
+    let count = Self.steps + 2
+    for number in 0..<count {
+      bench.turn(
+        [.accepted(.client(number), on: .listener)],
+        expecting: [
+          .peerAddress(.client(number), is: WorkerBench.clientAddress),
+          .receive(.client(number), expectsData: true), .openSocket(AF_INET, gives: .server(number)),
+          .configureStream(.server(number)), .connect(.server(number), to: WorkerBench.target),
+        ])
+    }
+    bench.turn(
+      (0..<count).map { .received(hello, from: .client($0), buffer: UInt16($0)) },
+      // Detection moves a hello to private memory before it looks at it.
+      expecting: (0..<count).flatMap { number -> [Step] in
+        number < Self.steps
+          ? [
+            .recycle(UInt16(number)), .sendAnything(.client(number)), .receive(.client(number), expectsData: false),
+          ] : [.recycle(UInt16(number))]
+      })
+    bench.turn(
+      expecting: (Self.steps..<count).flatMap {
+        [.sendAnything(.client($0)), .receive(.client($0), expectsData: false)]
+      })
+    #expect(bench.worker.handshakes.inProgress == count)
+  }
+
+  @Test("Our own hellos beyond a turn's share on an outbound listener wait for the next turn")
+  func outboundShare() {
+    let bench = WorkerBench.outbound(identities)
+    let count = Self.steps + 2
+    for number in 0..<count {
+      bench.turn(
+        [.accepted(.client(number), on: .listener)],
+        expecting: WorkerBench.connecting(.client(number), .server(number), to: WorkerBench.target))
+    }
+    let hellos = { (range: Range<Int>) -> [Step] in
+      range.flatMap { [.sendAnything(.server($0)), .receive(.server($0), expectsData: false)] }
+    }
+    bench.turn((0..<count).map { .connected(.server($0)) }, expecting: hellos(0..<Self.steps))
+    bench.turn(expecting: hellos(Self.steps..<count))
+    #expect(bench.worker.outboundHandshakesInProgress == count)
+    #expect(bench.worker.handshakes.inProgress == 0, "our own handshakes take no stranger's place")
+  }
+
+  // MARK: Silence
+
+  @Test("Beyond their number, the connection that has been silent for the longest time goes")
+  func silence() {
+    let bench = WorkerBench.withIdentity(identities, tls: .strict)
+    bench.worker.handshakes.silentMax = 2
+    for client in 0..<2 { bench.arrive(.client(client)) }
+    // The first one has spoken, and is silent no more.
+    bench.turn([.received(hello, from: .client(0), buffer: 0)], expecting: Self.answers(0..<1))
+    bench.arrive(.client(2))
+    bench.arrive(.client(3), droppingFirst: [.resetOnClose(.client(1)), .cancel(.receive(.client(1)))])
+    bench.turn([.failed(.receive(.client(1)), ECANCELED)], expecting: [.close(.client(1))])
+    #expect(bench.closedMutual(.handshakeLimit) == 1)
+    #expect(bench.handshakes(.aborted) == 1)
+    #expect(bench.worker.handshakes.inProgress == 1)
+  }
+
+  @Test("Silence gets half of a worker's share of the connections, and at least one")
+  func silentShare() {
+    for (share, silentMax) in [(1, 1), (2, 1), (3, 1), (4, 2), (10, 5), (1_000_000, 4_096)] {
+      var handshakes = HandshakeAdmission()
+      var connections = ConnectionTable(capacity: 5_000)
+      for arrival in 0..<(silentMax + 2) {
+        let slot = connections.take()!
+        connections[slot].initialize(
+          to: Connection(
+            generation: 0, listener: WorkerBench.listenerID, downstream: .none, downstreamAddress: nil, now: 0))
+        let victim = handshakes.arrived(slot, share: share, in: connections)
+        #expect(victim == (arrival < silentMax ? nil : UInt32(arrival - silentMax)), "share \(share)")
+        if let victim { handshakes.leave(victim, in: connections) }
+      }
+    }
+  }
+
+  // MARK: Handshakes in progress
+
+  @Test("With all places taken, newcomers are refused until the oldest has kept us waiting for a second")
+  func placesTaken() {
+    let bench = WorkerBench.withIdentity(identities, tls: .strict)
+    bench.worker.handshakes.inProgressMax = 2
+    for client in 0..<2 {
+      bench.arrive(.client(client))
+      bench.turn(
+        [.received(hello, from: .client(client), buffer: UInt16(client))], expecting: Self.answers(client..<client + 1))
+      bench.turn([.sent(1_000, to: .client(client))], expecting: [])
+    }
+    bench.arrive(.client(2))
+    bench.turn(
+      [.received(hello, from: .client(2), buffer: 2)],
+      expecting: [.resetOnClose(.client(2)), .recycle(2), .close(.client(2))])
+    #expect(bench.closedMutual(.handshakeLimit) == 1)
+
+    bench.advance(HandshakeAdmission.patience, expecting: [])
+    bench.arrive(.client(3))
+    bench.turn(
+      [.received(hello, from: .client(3), buffer: 3)],
+      expecting: [.resetOnClose(.client(0)), .cancel(.receive(.client(0)))] + Self.answers(3..<4))
+    bench.turn([.failed(.receive(.client(0)), ECANCELED)], expecting: [.close(.client(0))])
+    #expect(bench.closedMutual(.handshakeLimit) == 2)
+    #expect(bench.worker.handshakes.inProgress == 2)
+  }
+
+  @Test("A handshake that waits for its turn with us is not the one that goes, however old it is")
+  func ownDelayIsNoReason() {
+    let bench = WorkerBench.withIdentity(identities, tls: .strict)
+    bench.worker.handshakes.inProgressMax = 1
+    let client = ScriptedClient(identities)
+    bench.arrive(.client(0))
+    bench.turn([.received(client.answer(), from: .client(0), buffer: 0)], expecting: Self.answers(0..<1))
+    // It answers while its flight is still on its way, so that the next step is not the peer's.
+    bench.turn([.received([22], from: .client(0), buffer: 1)], expecting: [.recycle(1)])
+    bench.arrive(.client(1))
+    bench.advance(
+      HandshakeAdmission.patience, [.received(hello, from: .client(1), buffer: 2)],
+      expecting: [.resetOnClose(.client(1)), .recycle(2), .close(.client(1))])
+    #expect(bench.closedMutual(.handshakeLimit) == 1)
+    #expect(bench.worker.handshakes.inProgress == 1)
+  }
+
+  // MARK: A busy Unix socket behind a permissive listener
+
+  @Test("A Unix socket whose backlog is full is asked again when the client has proved itself, for its own time")
+  func busyUnixSocket() throws {
+    var timeouts = Configuration.Timeouts()
+    timeouts.connect = .seconds(1)
+    let path = "unix:/run/app.sock"
+    let bench = WorkerBench.withIdentity(
+      identities, tls: .permissive, settings: WorkerSettings(timeouts),
+      upstream: TargetAddress(unixPath: "/run/app.sock")!)
+    let client = ScriptedClient(identities)
+    bench.turn(
+      [.accepted(.client, on: .listener)],
+      expecting: [
+        .peerAddress(.client, is: WorkerBench.clientAddress), .receive(.client, expectsData: true),
+        .openSocket(AF_UNIX, gives: .server), .connect(.server, to: path),
+      ])
+    bench.turn(
+      [.received(client.answer(), from: .client, buffer: 0)],
+      expecting: [.recycle(0), .sendAnything(.client), .receive(.client, expectsData: false)])
+    let flight = bench.script.lastSent[.client] ?? []
+    bench.turn([.sent(flight.count, to: .client)], expecting: [])
+    bench.turn([.failed(.connect(.server), EAGAIN)], expecting: [])
+    // Neither the retry interval nor timeouts.connect ends anything while the handshake has its own time.
+    bench.advance(milliseconds(50), expecting: [])
+    bench.advance(seconds(2), expecting: [])
+    bench.turn(
+      [.received(client.answer(to: flight), from: .client, buffer: 1)],
+      expecting: [.sendAnything(.client), .recycle(1), .connect(.server, to: path)])
+    #expect(client.isComplete)
+    // From here on it is an ordinary attempt, with all of timeouts.connect before it.
+    bench.turn([.failed(.connect(.server), EAGAIN)], expecting: [])
+    bench.advance(milliseconds(12), expecting: [.connect(.server, to: path)])
+    bench.turn(
+      [.connected(.server)], expecting: [.receive(.client, expectsData: true), .receive(.server, expectsData: false)])
+    #expect(bench.handshakes(.succeeded(resumed: false)) == 1)
+    #expect(bench.worker.handshakes.inProgress == 0)
+  }
+
+  private var hello: [UInt8] { ScriptedClient(identities).answer() }
+}
+
+extension WorkerBench {
+  private var mutualSeries: Int { WorkerMetrics.series(listener: Self.listenerID.rawValue, encryption: .mutual) }
+
+  func closedMutual(_ reason: CloseReason) -> UInt64 {
+    metrics.load(mutualSeries + WorkerMetrics.closedOffset + Int(reason.rawValue))
+  }
+
+  func handshakes(_ result: WorkerMetrics.Handshake) -> UInt64 {
+    metrics.load(mutualSeries + WorkerMetrics.handshakeOffset + result.offset)
+  }
+}
