@@ -39,7 +39,8 @@ let package = Package(
     .target(name: "KernelTestSupport", dependencies: ["IOUring"], path: "Tests/KernelTestSupport"),
 
     .testTarget(name: "IOUringTests", dependencies: ["CIOUring", "IOUring"]),
-    .testTarget(name: "KernelConformanceTests", dependencies: ["CAllocationCounter", "IOUring"]),
+    .testTarget(
+      name: "KernelConformanceTests", dependencies: ["CAllocationCounter", "IOUring", "KernelTestSupport"]),
     .testTarget(name: "EngineTests", dependencies: ["ProxyCore"]),
     .testTarget(name: "SimulationTests", dependencies: ["IOUring", "KernelTestSupport", "Metrics", "ProxyCore"]),
     .testTarget(

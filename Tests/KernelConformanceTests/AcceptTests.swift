@@ -10,7 +10,7 @@ import Testing
   @Test(arguments: KernelKind.allCases)
   func singleAcceptTakesOne(kind: KernelKind) throws {
     let world = try World(kind)
-    let listener = try Listener.tcp()
+    let listener = try world.listen()
     let clients = try [listener.dial(), listener.dial()]
     for _ in clients {
       let completion = try world.outcome(world.accept(listener.descriptor, multishot: false))
@@ -31,7 +31,7 @@ import Testing
   @Test(arguments: KernelKind.allCases, Family.allCases)
   func multishotAcceptServesMany(kind: KernelKind, family: Family) throws {
     let world = try World(kind)
-    let listener = family == .tcp ? try Listener.tcp(backlog: 512) : try Listener.unix(backlog: 512)
+    let listener = try world.listen(family, backlog: 512)
     var clients = try (0..<150).map { _ in try listener.dial() }
     let token = world.accept(listener.descriptor, multishot: true)
     var accepted: Set<Int32> = []
@@ -44,8 +44,7 @@ import Testing
       }
     }
     for descriptor in accepted {
-      #expect(fcntl(descriptor, F_GETFL) & O_NONBLOCK != 0)
-      #expect(fcntl(descriptor, F_GETFD) & FD_CLOEXEC != 0)
+      #expect(world.isFitForAWorker(descriptor))
       world.close(Descriptor(rawValue: descriptor))
     }
     world.cancel(token)
@@ -58,7 +57,7 @@ import Testing
   @Test(arguments: KernelKind.allCases)
   func acceptBurstLeavesRoomForOthers(kind: KernelKind) throws {
     let world = try World(kind)
-    let listener = try Listener.tcp(backlog: 512)
+    let listener = try world.listen(backlog: 512)
     let (near, far) = try world.pair()
     let received = world.receive(near, expectsData: false)
     #expect(!world.hasCompleted(received))
@@ -79,7 +78,7 @@ import Testing
   }
 
   /// Out of descriptors, a multishot accept ends with EMFILE and no `.more`. Once descriptors are back, a new one
-  /// serves the connections that were left in the backlog. In a child process: the limit is the process's.
+  /// serves the connections that were left in the backlog. On the host in a child process: the limit is the process's.
   @Test func multishotAcceptEndsOnEMFILEOnRing() async {
     await #expect(processExitsWith: .success) { try AcceptTests.acceptOutOfDescriptors(.ring) }
   }
@@ -88,15 +87,15 @@ import Testing
     await #expect(processExitsWith: .success) { try AcceptTests.acceptOutOfDescriptors(.epoll) }
   }
 
+  @Test func multishotAcceptEndsOnEMFILEInTheSimulation() throws {
+    try AcceptTests.acceptOutOfDescriptors(.simulation)
+  }
+
   private static func acceptOutOfDescriptors(_ kind: KernelKind) throws {
     let world = try World(kind)
-    let listener = try Listener.tcp()
+    let listener = try world.listen()
     let clients = try (0..<6).map { _ in try listener.dial() }
-    // Leaves the two lowest free numbers; the test process may have opened others above a gap.
-    let free = (0..<2).map { _ in dup(listener.descriptor.rawValue) }
-    for descriptor in free { close(descriptor) }
-    let limit = rlim_t(free[1]) + 1
-    try setDescriptorLimit(limit)
+    try world.leaveDescriptors(2)
     let token = world.accept(listener.descriptor, multishot: true)
     var accepted: [Descriptor] = []
     var last: Completion
@@ -111,19 +110,12 @@ import Testing
     let early = world.accept(listener.descriptor, multishot: true)
     try #require(try world.outcome(early).result == -EMFILE)
 
-    try setDescriptorLimit(limit + 100)
+    try world.leaveManyDescriptors()
     let again = world.accept(listener.descriptor, multishot: true)
     for _ in 0..<4 {
       let completion = try world.outcome(again)
       try #require(completion.result >= 0 && !completion.isFinal)
     }
     for peer in clients { peer.close() }
-  }
-
-  private static func setDescriptorLimit(_ limit: rlim_t) throws {
-    var limits = rlimit()
-    getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limits)
-    limits.rlim_cur = limit
-    try #require(setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limits) == 0)
   }
 }

@@ -99,7 +99,7 @@ import Testing
   @Test(arguments: KernelKind.allCases, [true, false])
   func accept(kind: KernelKind, multishot: Bool) throws {
     let world = try World(kind)
-    let listener = try Listener.tcp()
+    let listener = try world.listen()
     let token = world.accept(listener.descriptor, multishot: multishot)
     #expect(!world.hasCompleted(token))
     world.cancel(token)

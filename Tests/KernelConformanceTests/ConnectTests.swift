@@ -10,7 +10,7 @@ import Testing
   @Test(arguments: KernelKind.allCases, Family.allCases)
   func connectsAndCarriesBytes(kind: KernelKind, family: Family) throws {
     let world = try World(kind)
-    let listener = family == .tcp ? try Listener.tcp() : try Listener.unix()
+    let listener = try world.listen(family)
     let socket = Descriptor(rawValue: world.openSocket(family: family == .tcp ? AF_INET : AF_UNIX))
     try #require(socket.isOpen)
     #expect(try world.outcome(world.connect(socket, to: listener.address)).result == 0)
@@ -27,7 +27,7 @@ import Testing
   @Test(arguments: KernelKind.allCases, Family.allCases)
   func refusedConnectIsECONNREFUSED(kind: KernelKind, family: Family) throws {
     let world = try World(kind)
-    let listener = family == .tcp ? try Listener.tcp() : try Listener.unix()
+    let listener = try world.listen(family)
     world.close(listener.descriptor)
     let socket = Descriptor(rawValue: world.openSocket(family: family == .tcp ? AF_INET : AF_UNIX))
     #expect(try world.outcome(world.connect(socket, to: listener.address)).result == -ECONNREFUSED)
@@ -38,8 +38,8 @@ import Testing
   @Test(arguments: KernelKind.allCases)
   func unixConnectToAFullBacklogIsEAGAIN(kind: KernelKind) throws {
     let world = try World(kind)
-    let listener = try Listener.unix(backlog: 0)
-    var waiting: [Peer] = []
+    let listener = try world.listen(.unix, backlog: 0)
+    var waiting: [any Peer] = []
     repeat { waiting.append(try listener.dial(blocking: false)) } while waiting.count < 3
     let socket = Descriptor(rawValue: world.openSocket(family: AF_UNIX))
     #expect(try world.outcome(world.connect(socket, to: listener.address)).result == -EAGAIN)
@@ -52,7 +52,7 @@ import Testing
   @Test(arguments: KernelKind.allCases)
   func connectThatHangsCanBeCancelled(kind: KernelKind) throws {
     let world = try World(kind)
-    let listener = try Listener.tcp(backlog: 0)
+    let listener = try world.listen(backlog: 0)
     let waiting = try (0..<4).map { _ in try listener.dial(blocking: false) }
     let socket = Descriptor(rawValue: world.openSocket(family: AF_INET))
     let token = world.connect(socket, to: listener.address)

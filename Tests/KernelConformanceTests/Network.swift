@@ -1,8 +1,60 @@
-// Sockets for the conformance suite, and the far ends that play the peers: plain blocking sockets of the host.
+// Sockets for the conformance suite: listeners, connections, and the far ends that play the peers. A test is written once
+// against these protocols; `HostNetwork.swift` has them as sockets of the host, `SimulatedNetwork.swift` in memory.
 
 import Glibc
 import IOUring
+import KernelTestSupport
 import Testing
+
+/// The families of stream sockets that the proxy relays between.
+enum Family: String, CaseIterable, Codable {
+  case tcp, unix
+}
+
+/// A listening socket that the kernel under test accepts on.
+protocol Listener {
+  var descriptor: Descriptor { get }
+  var address: Address { get }
+
+  /// A client's end of a new connection. `blocking: false` returns before it is established.
+  func dial(blocking: Bool) throws -> any Peer
+}
+
+extension Listener {
+  func dial() throws -> any Peer { try dial(blocking: true) }
+}
+
+/// The far end of a connection: what a client or an app would be.
+protocol Peer {
+  /// Writes all, unless the connection ends.
+  func write(_ bytes: [UInt8])
+  /// One byte of urgent data, RFC 9293 section 3.8.5.
+  func writeUrgent(_ byte: UInt8)
+  /// Up to `count` bytes: fewer at the end of the stream. Waits for them.
+  func read(_ count: Int) -> [UInt8]
+  /// The errno that ends the stream, or 0 for a FIN; bytes before it are dropped.
+  func readEnd() -> Int32
+  /// Sends a FIN and goes on reading.
+  func finish()
+  func close()
+  /// Closes with a RST.
+  func reset()
+  /// The port that the kernel under test sees.
+  func port() -> UInt16
+  /// Writes `bytes` and finishes the stream while the test goes on.
+  func startWriting(_ bytes: [UInt8]) -> any BackgroundWork
+  /// Reads up to `count` bytes while the test goes on.
+  func startReading(_ count: Int) -> any BackgroundWork
+  /// Gives this end to the kernel under test as well.
+  func adopt() throws -> Descriptor
+}
+
+/// What a peer does beside the test.
+protocol BackgroundWork {
+  /// Waits for the end of the work. Once.
+  /// - Returns: the bytes that were read.
+  @discardableResult func result() -> [UInt8]
+}
 
 /// A socket address in the kernel's own layout.
 struct Address {
@@ -17,10 +69,10 @@ struct Address {
     return Address(bytes: withUnsafeBytes(of: &address) { [UInt8]($0) })
   }
 
-  /// An abstract Unix address, which leaves no file behind. unix(7).
-  static func abstract(_ name: String) -> Address {
+  /// A Unix address. One that begins with a zero byte is abstract and leaves no file behind. unix(7).
+  static func unix(_ path: [UInt8]) -> Address {
     var family = sa_family_t(AF_UNIX)
-    return Address(bytes: withUnsafeBytes(of: &family) { [UInt8]($0) } + [0] + Array(name.utf8))
+    return Address(bytes: withUnsafeBytes(of: &family) { [UInt8]($0) } + path)
   }
 
   func call(_ body: (UnsafePointer<sockaddr>, UInt32) -> Int32) -> Int32 {
@@ -28,122 +80,22 @@ struct Address {
   }
 }
 
-/// A listening socket that the kernel under test accepts on.
-struct Listener {
-  var descriptor: Descriptor
-  var address: Address
-  private var family: Int32
-
-  static func tcp(backlog: Int32 = 128) throws -> Listener {
-    try listen(AF_INET, .loopback(), backlog)
-  }
-
-  static func unix(backlog: Int32 = 128) throws -> Listener {
-    try listen(AF_UNIX, .abstract("conformance-\(getpid())-\(UInt64.random(in: 0 ... .max))"), backlog)
-  }
-
-  private static func listen(_ family: Int32, _ address: Address, _ backlog: Int32) throws -> Listener {
-    let listener = socket(family, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0)
-    try #require(listener >= 0)
-    try #require(address.call { bind(listener, $0, $1) } == 0)
-    try #require(Glibc.listen(listener, backlog) == 0)
-    var bound = address
-    if family == AF_INET {
-      var length = UInt32(bound.bytes.count)
-      let named = bound.bytes.withUnsafeMutableBytes {
-        getsockname(listener, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), &length)
-      }
-      try #require(named == 0)
-    }
-    return Listener(descriptor: Descriptor(rawValue: listener), address: bound, family: family)
-  }
-
-  /// A client's end of a new connection. `blocking: false` returns before it is established.
-  func dial(blocking: Bool = true) throws -> Peer {
-    let type = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue) | (blocking ? 0 : Int32(SOCK_NONBLOCK.rawValue))
-    let client = socket(family, type, 0)
-    try #require(client >= 0)
-    let connected = address.call { Glibc.connect(client, $0, $1) }
-    try #require(connected == 0 || !blocking)
-    return Peer(descriptor: client)
-  }
-}
-
-/// The far end of a connection: what a client or an app would be.
-struct Peer {
-  var descriptor: Int32
-
-  func write(_ bytes: [UInt8]) {
-    var done = 0
-    while done < bytes.count {
-      let sent = bytes.withUnsafeBytes {
-        Glibc.send(descriptor, $0.baseAddress! + done, $0.count - done, Int32(MSG_NOSIGNAL))
-      }
-      guard sent > 0 else { return }
-      done += sent
-    }
-  }
-
-  /// One byte of urgent data, RFC 9293 section 3.8.5.
-  func writeUrgent(_ byte: UInt8) {
-    var byte = byte
-    _ = Glibc.send(descriptor, &byte, 1, Int32(MSG_NOSIGNAL) | Int32(MSG_OOB))
-  }
-
-  /// Up to `count` bytes: fewer at the end of the stream. Blocks until then.
-  func read(_ count: Int) -> [UInt8] {
-    [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
-      while filled < count {
-        let received = recv(descriptor, buffer.baseAddress! + filled, count - filled, 0)
-        guard received > 0 else { return }
-        filled += received
-      }
-    }
-  }
-
-  /// The errno that ends the stream, or 0 for a FIN; bytes before it are dropped.
-  func readEnd() -> Int32 {
-    var byte: UInt8 = 0
-    while true {
-      let received = recv(descriptor, &byte, 1, 0)
-      if received <= 0 { return received < 0 ? errno : 0 }
-    }
-  }
-
-  /// Sends a FIN and goes on reading.
-  func finish() { _ = Glibc.shutdown(descriptor, Int32(SHUT_WR)) }
-
-  func close() { _ = Glibc.close(descriptor) }
-
-  /// Closes with a RST.
-  func reset() {
-    var abort = linger(l_onoff: 1, l_linger: 0)
-    setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &abort, UInt32(MemoryLayout<linger>.size))
-    close()
-  }
-}
-
-/// The families of stream sockets that the proxy relays between.
-enum Family: String, CaseIterable, Codable {
-  case tcp, unix
-}
-
 extension World {
+  func listen(_ family: Family = .tcp, backlog: Int32 = 128) throws -> any Listener {
+    if let network { return network.listen(family, backlog: Int(backlog)) }
+    return try HostListener(family, backlog: backlog)
+  }
+
   /// A connection: the near end for the kernel under test, the far end for the test.
-  /// `smallBuffers` fixes the socket buffers, so that some hundred KiB fill them. Loopback segments are 64 KiB: a
-  /// receive buffer below that would leave the stream to the persist timer.
-  func pair(_ family: Family = .tcp, smallBuffers: Bool = false) throws -> (near: Descriptor, far: Peer) {
-    let listener = family == .tcp ? try Listener.tcp() : try Listener.unix()
+  /// `smallBuffers` fixes the socket buffers, so that some hundred KiB fill them.
+  func pair(_ family: Family = .tcp, smallBuffers: Bool = false) throws -> (near: Descriptor, far: any Peer) {
+    let listener = try listen(family)
     defer { close(listener.descriptor) }
     let far = try listener.dial()
     let near = try outcome(accept(listener.descriptor, multishot: false)).result
     try #require(near >= 0)
-    if smallBuffers {
-      var sendSize: Int32 = 1
-      var receiveSize: Int32 = 131_072
-      setsockopt(near, SOL_SOCKET, SO_SNDBUF, &sendSize, UInt32(MemoryLayout<Int32>.size))
-      setsockopt(far.descriptor, SOL_SOCKET, SO_RCVBUF, &receiveSize, UInt32(MemoryLayout<Int32>.size))
-    }
+    // The sockets of the simulation are small as they are.
+    if smallBuffers, let far = far as? HostPeer { far.shrinkBuffers(near: near) }
     return (Descriptor(rawValue: near), far)
   }
 
@@ -164,19 +116,4 @@ extension World {
 func pattern(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
   var generator = SeededGenerator(seed: seed)
   return (0..<count).map { _ in UInt8(truncatingIfNeeded: generator.next()) }
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): the same numbers for the same seed, everywhere.
-struct SeededGenerator: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var mixed = state
-    mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-    return mixed ^ (mixed >> 31)
-  }
 }

@@ -100,8 +100,8 @@ import Testing
     let pipe = try world.openPipe(capacity: 65_536).get()
     #expect(pipe.capacity >= 4_096)
     let bytes = pattern(600_000)
-    let writer = BackgroundWriter(sender, bytes)
-    let reader = BackgroundReader(receiver, count: bytes.count)
+    let writer = sender.startWriting(bytes)
+    let reader = receiver.startReading(bytes.count)
     var inPipe = 0
     var hasEnded = false
     while !hasEnded || inPipe > 0 {
@@ -129,7 +129,7 @@ import Testing
     #expect(try world.outcome(world.poll(source, for: .readable)).result > 0)
     #expect(try world.outcome(world.receive(source)).result == 0)
     #expect(reader.result() == bytes)
-    writer.join()
+    writer.result()
     sender.close()
     receiver.close()
     for descriptor in [source, sink, pipe.readEnd, pipe.writeEnd] { world.close(descriptor) }
@@ -147,7 +147,7 @@ import Testing
       far.write(pattern(10))
       let token = round == 0 ? first : world.poll(near, for: .readable)
       #expect(try world.outcome(token).result & Int32(POLLIN) != 0)
-      #expect(Peer(descriptor: near.rawValue).read(10) == pattern(10))
+      #expect(world.readBehind(near, 10) == pattern(10))
     }
     let last = world.poll(near, for: .readable)
     #expect(!world.hasCompleted(last))
@@ -164,18 +164,11 @@ import Testing
     for _ in 0..<3 {
       let token = world.poll(event, for: .readable)
       #expect(!world.hasCompleted(token))
-      var thread = pthread_t()
-      let argument = UnsafeMutableRawPointer(bitPattern: Int(event.rawValue))
-      pthread_create(
-        &thread, nil,
-        { argument in
-          EventDescriptor.notify(Descriptor(rawValue: Int32(Int(bitPattern: argument))))
-          return nil
-        }, argument)
+      let notification = world.notifyMeanwhile(event)
       world.turn(until: .max)
       #expect(try world.outcome(token).result & Int32(POLLIN) != 0)
       world.acknowledge(event)
-      pthread_join(thread, nil)
+      notification.result()
     }
     world.close(event)
   }

@@ -61,9 +61,9 @@ import Testing
     let world = try World(kind)
     let (near, far) = try world.pair(family)
     let bytes = pattern(200_000)
-    let writer = BackgroundWriter(far, bytes)
+    let writer = far.startWriting(bytes)
     #expect(try world.receiveAll(near, count: bytes.count + 1) == bytes)
-    writer.join()
+    writer.result()
     far.close()
     world.close(near)
   }
@@ -221,32 +221,5 @@ import Testing
     }
     #expect(bytes == pattern(10) + pattern(20))
     world.close(near)
-  }
-}
-
-/// Writes on a thread of its own, so that a receiver can wait for it.
-final class BackgroundWriter {
-  private var thread = pthread_t()
-  private let work: UnsafeMutablePointer<(peer: Peer, bytes: [UInt8])>
-
-  /// Writes `bytes` and finishes the stream.
-  init(_ peer: Peer, _ bytes: [UInt8]) {
-    work = .allocate(capacity: 1)
-    work.initialize(to: (peer, bytes))
-    pthread_create(&thread, nil, BackgroundWriter.run, work)
-  }
-
-  private static let run: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { argument in
-    let work = argument!.assumingMemoryBound(to: (peer: Peer, bytes: [UInt8]).self)
-    work.pointee.peer.write(work.pointee.bytes)
-    work.pointee.peer.finish()
-    return nil
-  }
-
-  /// Once.
-  func join() {
-    pthread_join(thread, nil)
-    work.deinitialize(count: 1)
-    work.deallocate()
   }
 }

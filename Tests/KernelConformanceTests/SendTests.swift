@@ -61,7 +61,7 @@ import Testing
     let bytes = pattern(1 << 20)
     let sent = world.send(near, bytes, mode: .complete)
     #expect(!world.hasCompleted(sent))
-    let reader = BackgroundReader(far, count: bytes.count)
+    let reader = far.startReading(bytes.count)
     #expect(try world.outcome(sent).result == bytes.count)
     #expect(reader.result() == bytes)
     world.close(near)
@@ -74,7 +74,7 @@ import Testing
     let (near, far) = try world.pair(smallBuffers: true)
     defer { far.close() }
     let bytes = pattern(300_000)
-    let reader = BackgroundReader(far, count: bytes.count)
+    let reader = far.startReading(bytes.count)
     var rest = bytes[...]
     while !rest.isEmpty {
       let chunk = Array(rest.prefix(70_001))
@@ -110,39 +110,5 @@ import Testing
     #expect(world.shutdown(near, .write) == 0)
     #expect(try world.outcome(world.send(near, [1], mode: mode)).result == -EPIPE)
     world.close(near)
-  }
-}
-
-/// Reads on a thread of its own, so that a sender can wait for it.
-final class BackgroundReader {
-  private var thread = pthread_t()
-  private let work: UnsafeMutablePointer<Work>
-
-  private struct Work {
-    var peer: Peer
-    var count: Int
-    var bytes: [UInt8]
-  }
-
-  init(_ peer: Peer, count: Int) {
-    work = .allocate(capacity: 1)
-    work.initialize(to: Work(peer: peer, count: count, bytes: []))
-    pthread_create(&thread, nil, BackgroundReader.run, work)
-  }
-
-  private static let run: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { argument in
-    let work = argument!.assumingMemoryBound(to: Work.self)
-    work.pointee.bytes = work.pointee.peer.read(work.pointee.count)
-    return nil
-  }
-
-  /// Waits for the bytes. Once.
-  func result() -> [UInt8] {
-    pthread_join(thread, nil)
-    defer {
-      work.deinitialize(count: 1)
-      work.deallocate()
-    }
-    return work.pointee.bytes
   }
 }

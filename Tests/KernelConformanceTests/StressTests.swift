@@ -4,6 +4,7 @@
 
 import Glibc
 import IOUring
+import KernelTestSupport
 import Testing
 
 @Suite struct StressTests {
@@ -14,8 +15,7 @@ import Testing
     var pumps: [Pump] = []
     for index in 0..<6 {
       let (near, far) = try world.pair(index % 2 == 0 ? .tcp : .unix, smallBuffers: Bool.random(using: &generator))
-      _ = fcntl(far.descriptor, F_SETFL, O_NONBLOCK)
-      let other = Descriptor(rawValue: far.descriptor)
+      let other = try far.adopt()
       pumps.append(Pump(from: near, to: other, bytes: 60_000, generator: &generator))
       pumps.append(Pump(from: other, to: near, bytes: 60_000, generator: &generator))
     }

@@ -1,20 +1,29 @@
 // The bench of the conformance suite: one kernel under test and the bookkeeping that every test needs. A test takes a
 // world for each `KernelKind`, submits through it, and asks for the outcome of a token. Sockets and their far ends
-// come from `Network.swift`.
+// come from `Network.swift`. What a test must do behind the kernel's back, `World+Behind.swift` does.
 
 import Glibc
 import IOUring
+import KernelTestSupport
 import Testing
 
 /// The implementations that the suite holds to the same promises.
 enum KernelKind: String, CaseIterable, CustomTestStringConvertible, Codable {
-  case ring, epoll
+  case ring, epoll, simulation
+
+  /// Those whose sockets are the host's.
+  static let onHost: [KernelKind] = [.ring, .epoll]
 
   var testDescription: String { rawValue }
 
   /// Kernel with `buffers` provided buffers of `bufferSize` bytes, ready for use on this thread.
-  func make(bufferSize: Int, buffers: Int) throws -> any Kernel & ~Copyable {
+  /// - Parameter simulated: the world of the simulation.
+  fileprivate func make(
+    bufferSize: Int, buffers: Int, simulated: SimulatedWorld?
+  ) throws -> any Kernel & ~Copyable {
     switch self {
+    case .simulation:
+      return SimulatedKernel(try #require(simulated))
     case .ring:
       var options = RingOptions()
       options.submissionEntries = 64
@@ -36,6 +45,9 @@ enum KernelKind: String, CaseIterable, CustomTestStringConvertible, Codable {
 /// A kernel under test. Checks on the side that each token completes once, and only while it is in flight.
 final class World {
   var kernel: any Kernel & ~Copyable
+  let kind: KernelKind
+  /// The sockets of the simulation; nil on the host.
+  let network: SimulatedNetwork?
 
   private var nextToken: UInt64 = 1
   private var inFlight: Set<UInt64> = []
@@ -52,7 +64,11 @@ final class World {
 
   init(_ kind: KernelKind, bufferSize: Int = 4_096, buffers: Int = 8) throws {
     _ = World.descriptorLimitRaised
-    kernel = try kind.make(bufferSize: bufferSize, buffers: buffers)
+    self.kind = kind
+    network =
+      kind == .simulation
+      ? SimulatedNetwork(SimulatedWorld(seed: 1, bufferSize: bufferSize, bufferCount: buffers)) : nil
+    kernel = try kind.make(bufferSize: bufferSize, buffers: buffers, simulated: network?.world)
   }
 
   deinit {

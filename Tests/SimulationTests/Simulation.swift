@@ -65,7 +65,7 @@ final class Simulation {
         slotsMax: scenario.slotsMax),
       settings: scenario.settings)
     world.connectOutcome = { [unowned self] in connectOutcome($0) }
-    world.upstreamConnected = { [unowned self] in upstreamConnected($0, $1) }
+    world.upstreamConnected = { [unowned self] server, client, _ in upstreamConnected(server, client) }
     for plan in scenario.listeners { addListener(plan) }
     arrivals = Arrivals(self)
     if let arrivals { world.add(arrivals) }
@@ -206,7 +206,11 @@ final class Simulation {
     return .established(after: delay)
   }
 
-  private func upstreamConnected(_ stream: SimulatedStream, _ clientStream: SimulatedStream) {
+  private func upstreamConnected(_ stream: SimulatedStream, _ clientStream: SimulatedStream?) {
+    guard let clientStream else {
+      problems.append("the worker has connected on nobody's behalf")
+      return
+    }
     guard let dialogue = dialogueOfClient[clientStream.id] else { return }
     if dialogue.server != nil { problems.append("\(dialogue.client.name) is connected upstream twice") }
     let server = SimulatedParty(

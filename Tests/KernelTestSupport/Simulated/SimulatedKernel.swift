@@ -97,6 +97,7 @@ public struct SimulatedKernel: Kernel, ~Copyable {
 
   public mutating func shutdown(_ socket: Descriptor, _ direction: ShutdownDirection) -> Int32 {
     let result = world.stream(socket)?.finish() ?? -ENOTSOCK
+    if direction == .both, result == 0 { world.stream(socket)?.stopReading() }
     world.trace("shutdown", Int(socket.rawValue), Int(result))
     return result
   }

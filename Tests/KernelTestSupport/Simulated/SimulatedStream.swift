@@ -17,8 +17,11 @@ public final class SimulatedStream {
   private(set) var arrived = 0
   private var finOnItsWay = false
   private var resetOnItsWay = false
+  /// Nothing comes any more: the other end's FIN is here, or this end has shut its reading direction.
   private(set) var finArrived = false
   public private(set) var resetArrived = false
+  /// Bytes before urgent data, at which a receive stops; the urgent byte itself is not part of the stream. tcp(7).
+  private var urgentMark: Int?
   /// The error of a reset is reported once, to whoever asks first. Linux: sk_err.
   private var errorPending = false
   private(set) var isWriteShut = false
@@ -43,10 +46,12 @@ public final class SimulatedStream {
   /// Bytes read, 0 at the end of the stream, or `-errno`. recv(2) without waiting.
   public func read(into buffer: UnsafeMutableRawBufferPointer) -> Int {
     guard !isClosed else { return -Int(EBADF) }
+    if urgentMark == 0 { urgentMark = nil }
     if arrived > 0 {
       let count = inbox.remove(
-        into: UnsafeMutableRawBufferPointer(rebasing: buffer.prefix(min(buffer.count, arrived))))
+        into: UnsafeMutableRawBufferPointer(rebasing: buffer.prefix(min(buffer.count, arrived, urgentMark ?? .max))))
       arrived -= count
+      urgentMark = urgentMark.map { $0 - count }
       peer.map(world.changed)
       return count
     }
@@ -86,6 +91,12 @@ public final class SimulatedStream {
     return count
   }
 
+  /// Sends one byte of urgent data, which a reader never sees but stops at once. RFC 9293 section 3.8.5.
+  public func writeUrgent() {
+    guard let peer else { return }
+    peer.urgentMark = peer.inbox.count
+  }
+
   /// The error that the next write would meet, and takes; nil where bytes can go.
   func writeError() -> Int32? {
     if isWriteShut { return EPIPE }
@@ -103,6 +114,12 @@ public final class SimulatedStream {
     isWriteShut = true
     peer?.receiveFin()
     return 0
+  }
+
+  /// shutdown(2) of the reading direction. The other end doesn't hear of it.
+  func stopReading() {
+    finArrived = true
+    world.changed(self)
   }
 
   /// close(2).

@@ -54,12 +54,11 @@ extension SimulatedWorld {
       object.refusal = nil
       return .finished(-refusal)
     }
-    guard let client = clientOfToken[operation.token.rawValue] else { return .finished(-ECONNREFUSED) }
     let (near, far) = makeStreams(isUnix: isUnix)
     near.descriptor = number
     near.resetsOnClose = object.resetsOnClose
     object.kind = .stream(near)
-    upstreamConnected(far, client)
+    upstreamConnected(far, clientOfToken[operation.token.rawValue], address)
     return .finished(0)
   }
 

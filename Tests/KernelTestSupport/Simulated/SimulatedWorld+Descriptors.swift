@@ -31,14 +31,17 @@ final class SimulatedObject {
 public final class SimulatedListener {
   public let address: String
   var queue: [SimulatedStream] = []
+  /// A listener of Unix sockets.
+  public let isUnix: Bool
   /// New connections are let in.
-  var isOpen = true
+  public internal(set) var isOpen = true
   public let descriptor: Descriptor
   /// Connections that nobody has accepted.
   public var waitingCount: Int { queue.count }
 
   init(address: String, descriptor: Descriptor) {
     self.address = address
+    isUnix = address.hasPrefix("unix:")
     self.descriptor = descriptor
   }
 }
@@ -46,6 +49,8 @@ public final class SimulatedListener {
 extension SimulatedWorld {
   /// Above every number that this process can have, so that a stray system call hits nothing.
   static let descriptorBase: Int32 = 1 << 24
+  /// A number that is never given out.
+  public static let unusedDescriptor: Int32 = .max
 
   func object(_ descriptor: Descriptor) -> SimulatedObject? {
     let index = Int(descriptor.rawValue - Self.descriptorBase)
@@ -110,11 +115,19 @@ extension SimulatedWorld {
   /// A client's end of a new connection, or nil when nobody listens.
   public func connect(to listener: SimulatedListener) -> SimulatedStream? {
     guard listener.isOpen else { return nil }
-    let (near, far) = makeStreams(isUnix: false)
-    listener.queue.append(far)
-    changed(listener.descriptor.rawValue)
+    let (near, far) = makeStreams(isUnix: listener.isUnix)
+    queue(far, on: listener)
     return near
   }
+
+  /// Puts an end of a connection where an accept finds it.
+  public func queue(_ stream: SimulatedStream, on listener: SimulatedListener) {
+    listener.queue.append(stream)
+    changed(listener.descriptor.rawValue)
+  }
+
+  /// Hands an end that played a peer to the worker: both ends of its connection are the worker's from now on.
+  public func adopt(_ stream: SimulatedStream) -> Descriptor? { open(.stream(stream)) }
 
   func makeStreams(isUnix: Bool) -> (SimulatedStream, SimulatedStream) {
     let near = SimulatedStream(id: streams.count, capacity: socketCapacity(), isUnix: isUnix, world: self)
@@ -151,7 +164,8 @@ extension SimulatedWorld {
     stream(descriptor)?.resetsOnClose = true
   }
 
-  func stream(_ descriptor: Descriptor) -> SimulatedStream? {
+  /// The stream behind a descriptor of the worker's.
+  public func stream(_ descriptor: Descriptor) -> SimulatedStream? {
     if case .stream(let stream) = object(descriptor)?.kind { return stream }
     return nil
   }

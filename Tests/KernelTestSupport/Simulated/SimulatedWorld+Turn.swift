@@ -27,6 +27,9 @@ extension SimulatedWorld {
       guard arisen.isEmpty, changedDescriptors.isEmpty else { continue }
       let next = nextWake()
       guard min(next, deadline) != .max else {
+        // An actor may have written to one since the turn began.
+        checkHostEvents()
+        if !arisen.isEmpty { break }
         isSilent = true
         break
       }

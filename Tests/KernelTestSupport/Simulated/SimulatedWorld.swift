@@ -71,8 +71,11 @@ public final class SimulatedWorld {
   var connecting: [(at: UInt64, descriptor: Int32)] = []
   /// Asked for every connect: what becomes of it.
   public var connectOutcome: (_ address: String) -> ConnectOutcome = { _ in .silence }
-  /// Told of every connection that the worker has established: the far end, and the client on whose behalf.
-  public var upstreamConnected: (_ server: SimulatedStream, _ client: SimulatedStream) -> Void = { _, _ in }
+  /// Told of every connection that the worker has established: the far end, the client on whose behalf, if there is one,
+  /// and the address that was asked for.
+  public var upstreamConnected: (_ server: SimulatedStream, _ client: SimulatedStream?, _ address: String) -> Void = {
+    _, _, _ in
+  }
   /// The client end behind each operation that connects upstream: the connection that was accepted last when the
   /// operation's token was first seen, since a worker connects in answer to accepting.
   var clientOfToken: [UInt64: SimulatedStream] = [:]
