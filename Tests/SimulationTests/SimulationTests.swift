@@ -2,7 +2,8 @@
 // on as what it was, everything is given back, and every run comes to an end. Method: the production worker in a
 // simulated world, one random run per seed, and the checkers afterwards.
 //
-// A failure names its seed. SIM_SEED=n replays exactly one, with SIM_TRACE=1 step by step; SIM_SEEDS=n runs that many.
+// A failure names its seed. SIM_SEED=n replays exactly one, with SIM_TRACE=1 step by step; SIM_SEEDS=n runs that many,
+// from SIM_FIRST on. `make sim` sets them.
 
 import Glibc
 import KernelTestSupport
@@ -19,18 +20,22 @@ import Testing
     getenv(variable).flatMap { UInt64(String(cString: $0)) }
   }
 
-  /// First seeds of batches, so that the batches run side by side.
+  private static let seedRange: Range<UInt64> = {
+    let first = number("SIM_FIRST") ?? 0
+    return first..<first &+ (number("SIM_SEEDS") ?? seedsByDefault)
+  }()
+
+  /// Batches that run side by side.
   private static let batches: [UInt64] =
     number("SIM_SEED") != nil
-    ? [] : Array(stride(from: 0, to: number("SIM_SEEDS") ?? seedsByDefault, by: UInt64.Stride(batchSize)))
+    ? [] : Array(stride(from: seedRange.lowerBound, to: seedRange.upperBound, by: UInt64.Stride(batchSize)))
 
   @Test(arguments: batches)
   func seeds(from first: UInt64) throws {
-    let end = min(first + Self.batchSize, Self.number("SIM_SEEDS") ?? Self.seedsByDefault)
-    for seed in first..<end {
+    for seed in first..<min(first + Self.batchSize, Self.seedRange.upperBound) {
       let found = try Self.run(seed).check()
       if !found.isEmpty {
-        Issue.record("SIM_SEED=\(seed) replays this:\n  \(found.prefix(10).joined(separator: "\n  "))")
+        Issue.record("make sim SEED=\(seed) replays this:\n  \(found.prefix(10).joined(separator: "\n  "))")
       }
     }
   }
