@@ -28,7 +28,11 @@ extension HostKernel where Self: ~Copyable {
   }
 
   public mutating func configureStream(_ socket: Descriptor) {
-    StreamOptions.apply(to: socket)
+    StreamOptions.sendAtOnce(on: socket)
+  }
+
+  public mutating func keepAlive(_ socket: Descriptor) {
+    StreamOptions.keepAlive(socket)
   }
 
   public mutating func peerAddress(_ socket: Descriptor, into storage: UnsafeMutableRawBufferPointer) -> Int32 {
@@ -98,7 +102,15 @@ public enum StreamOptions {
   /// Failures are ignored: a Unix socket knows none of these options, and a socket that was reset since is found out
   /// by its next operation.
   public static func apply(to socket: Descriptor) {
+    sendAtOnce(on: socket)
+    keepAlive(socket)
+  }
+
+  static func sendAtOnce(on socket: Descriptor) {
     set(socket, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+  }
+
+  static func keepAlive(_ socket: Descriptor) {
     set(socket, SOL_SOCKET, SO_KEEPALIVE, 1)
     set(socket, Int32(IPPROTO_TCP), TCP_KEEPIDLE, keepaliveIdleSeconds)
     set(socket, Int32(IPPROTO_TCP), TCP_KEEPINTVL, keepaliveIntervalSeconds)

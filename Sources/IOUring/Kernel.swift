@@ -180,8 +180,10 @@ public protocol Kernel: ~Copyable {
   mutating func stopQueueing(_ listener: Descriptor)
   /// A non-blocking, close-on-exec stream socket of an address family (AF_INET, AF_INET6, AF_UNIX), or `-errno`.
   mutating func openSocket(family: Int32) -> Int32
-  /// TCP_NODELAY and keepalive for a TCP socket.
+  /// TCP_NODELAY for a TCP socket.
   mutating func configureStream(_ socket: Descriptor)
+  /// Has the kernel ask a silent TCP peer now and then whether it is still there. SO_KEEPALIVE and tcp(7).
+  mutating func keepAlive(_ socket: Descriptor)
   /// The address of the other side; `-errno` if the socket is no longer connected. getpeername(2).
   mutating func peerAddress(_ socket: Descriptor, into storage: UnsafeMutableRawBufferPointer) -> Int32
   /// The socket's own address. getsockname(2).

@@ -82,12 +82,11 @@ struct HalfPipe {
 
   /// Spliced: the pipe, and the bytes in it.
   var pipe: Pipe
-  var pipeBytes: Int
-  /// Copied: the large buffer that a receive in flight fills.
-  var filling: UnsafeMutableRawPointer?
-
+  var pipeBytes: UInt32
   /// See `HalfPipeQueue`.
   var nextInQueue: UInt32
+  /// Copied: the large buffer that a receive in flight fills.
+  var filling: UnsafeMutableRawPointer?
 
   /// Bytes of the application's stream: read from the source, and taken by the sink's socket.
   var bytesIn: UInt64
@@ -96,7 +95,7 @@ struct HalfPipe {
   static var idle: HalfPipe {
     HalfPipe(
       mode: .buffered, sourceEnded: false, sinkEnded: false, sinkIsSlow: false, sourceHasMore: false, modeVotes: 0,
-      sending: .none, waiting: .none, pipe: .none, pipeBytes: 0, filling: nil, nextInQueue: 0, bytesIn: 0, bytesOut: 0)
+      sending: .none, waiting: .none, pipe: .none, pipeBytes: 0, nextInQueue: 0, filling: nil, bytesIn: 0, bytesOut: 0)
   }
 
   /// No byte is held in user space.

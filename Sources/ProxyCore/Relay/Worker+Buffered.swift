@@ -13,6 +13,7 @@ extension Worker where K: ~Copyable {
   mutating func startRelay(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
     connection.pointee.phase = .relaying
     connection.pointee.lastActivityAt = kernel.now
+    connection.pointee.settlingDueAt = connection.pointee.connectedAt &+ Self.keepAliveDelay
     setSilenceTimer(slot, connection)
     // A client that spoke while we connected has bytes waiting; a server that speaks first is still about to.
     connection.half(.toUpstream).pointee.sourceHasMore = true

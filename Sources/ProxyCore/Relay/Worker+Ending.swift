@@ -77,12 +77,12 @@ extension Worker where K: ~Copyable {
       return
     }
     connection.pointee.lastActivityAt = kernel.now
+    connection.pointee.settlingDueAt = min(connection.pointee.settlingDueAt, kernel.now &+ Self.halfCloseWatchDelay)
     setSilenceTimer(slot, connection)
-    watchForReset(slot, connection, direction.source)
   }
 
   /// Nobody reads from a side whose FIN came, or whose bytes the other side doesn't take: only a poll tells of its
-  /// reset then. Armed once, it stays for the rest of the connection, so that a sink that is full now and then costs
+  /// reset then; after a FIN it is armed with a delay, see `settleIn`. Armed once, it stays for the rest of the connection, so that a sink that is full now and then costs
   /// nothing more.
   mutating func watchForReset(
     _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ side: Side

@@ -97,12 +97,12 @@ extension Worker where K: ~Copyable {
   /// Socket → pipe. Bytes moved, 0 at the end of the stream or when the pipe is full, or `-errno`.
   private mutating func fillPipe(_ connection: UnsafeMutablePointer<Connection>, _ direction: Direction) -> Int {
     let half = connection.half(direction)
-    let room = half.pointee.pipe.capacity - half.pointee.pipeBytes
+    let room = half.pointee.pipe.capacity - Int(half.pointee.pipeBytes)
     guard !half.pointee.sourceEnded, room > 0 else { return 0 }
     let moved = kernel.splice(
       from: connection.descriptor(direction.source), to: half.pointee.pipe.writeEnd, count: room)
     if moved > 0 {
-      half.pointee.pipeBytes += moved
+      half.pointee.pipeBytes += UInt32(truncatingIfNeeded: moved)
       connection.pointee.lastActivityAt = kernel.now
       countReceived(connection, direction, count: moved)
     } else if moved == 0 {
@@ -117,9 +117,10 @@ extension Worker where K: ~Copyable {
     let half = connection.half(direction)
     guard half.pointee.pipeBytes > 0 else { return 0 }
     let moved = kernel.splice(
-      from: half.pointee.pipe.readEnd, to: connection.descriptor(direction.sink), count: half.pointee.pipeBytes)
+      from: half.pointee.pipe.readEnd, to: connection.descriptor(direction.sink),
+      count: Int(half.pointee.pipeBytes))
     if moved > 0 {
-      half.pointee.pipeBytes -= moved
+      half.pointee.pipeBytes -= UInt32(truncatingIfNeeded: moved)
       countSent(connection, direction, count: moved, path: .relayedSplicedBytes)
     }
     return moved

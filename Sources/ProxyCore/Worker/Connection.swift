@@ -60,6 +60,8 @@ struct Connection {
   var connectedAt: UInt64
   var firstByteAt: UInt64
   var lastActivityAt: UInt64
+  /// When `Worker.settleIn` is due; `.max` when nothing is.
+  var settlingDueAt: UInt64
 
   var downstreamAddress: SocketAddress?
   /// Where the upstream is. The kernel reads it in place while a connect is in flight.
@@ -96,6 +98,7 @@ struct Connection {
     connectedAt = 0
     firstByteAt = 0
     lastActivityAt = now
+    settlingDueAt = .max
     self.downstreamAddress = downstreamAddress
     upstreamAddress = .none
   }

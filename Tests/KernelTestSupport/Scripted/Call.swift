@@ -18,6 +18,7 @@ public enum Call: Equatable, Sendable {
   case stopQueueing(Descriptor)
   case openSocket(family: Int32)
   case configureStream(Descriptor)
+  case keepAlive(Descriptor)
   case peerAddress(Descriptor)
   case localAddress(Descriptor)
   case originalDestination(Descriptor, isIPv6: Bool)
@@ -81,6 +82,7 @@ struct CallPrinter {
     case .stopQueueing(let listener): "stopQueueing(\(name(listener)))"
     case .openSocket(let family): "openSocket(family: \(family))"
     case .configureStream(let socket): "configureStream(\(name(socket)))"
+    case .keepAlive(let socket): "keepAlive(\(name(socket)))"
     case .peerAddress(let socket): "peerAddress(\(name(socket)))"
     case .localAddress(let socket): "localAddress(\(name(socket)))"
     case .originalDestination(let socket, let isIPv6): "originalDestination(\(name(socket)), isIPv6: \(isIPv6))"

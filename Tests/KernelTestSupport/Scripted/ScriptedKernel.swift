@@ -72,6 +72,7 @@ public struct ScriptedKernel: Kernel, ~Copyable {
     Self.result(script.perform(.openSocket(family: family)), otherwise: -EIO)
   }
 
+  public mutating func keepAlive(_ socket: Descriptor) { _ = script.perform(.keepAlive(socket)) }
   public mutating func configureStream(_ socket: Descriptor) { _ = script.perform(.configureStream(socket)) }
 
   public mutating func peerAddress(_ socket: Descriptor, into storage: UnsafeMutableRawBufferPointer) -> Int32 {

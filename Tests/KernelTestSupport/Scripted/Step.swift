@@ -60,6 +60,7 @@ public struct Step: Sendable {
   public static func openSocket(_ family: Int32, fails errno: Int32) -> Step {
     Step(call: .openSocket(family: family), answer: .result(-Int(errno)))
   }
+  public static func keepAlive(_ socket: Descriptor) -> Step { Step(call: .keepAlive(socket)) }
   public static func configureStream(_ socket: Descriptor) -> Step { Step(call: .configureStream(socket)) }
 
   public static func peerAddress(_ socket: Descriptor, is address: String) -> Step {

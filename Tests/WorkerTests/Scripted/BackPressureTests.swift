@@ -114,16 +114,7 @@ import Testing
   @Test("A Unix upstream is not watched: it hangs up in good order")
   func unixUpstream() {
     let bench = WorkerBench()
-    bench.listen(WorkerBench.plan(.addresses([TargetAddress(unixPath: "/run/app.sock")!])))
-    bench.turn(
-      [.accepted(.client, on: .listener)],
-      expecting: [
-        .peerAddress(.client, is: WorkerBench.clientAddress), .openSocket(AF_UNIX, gives: .server),
-        .connect(.server, to: "unix:/run/app.sock"),
-      ])
-    bench.turn(
-      [.connected(.server)],
-      expecting: [.receive(.client, expectsData: true), .receive(.server, expectsData: false)])
+    bench.relayToUnix()
     Self.sendSlowly(bench, Way.both[1], buffer: 0, arming: [])
     // Its client is.
     Self.sendSlowly(bench, Way.both[0], buffer: 1, arming: [.poll(.client, .hangUp)])

@@ -36,9 +36,11 @@ import Testing
     let bench = WorkerBench(settings: Self.settings(idle: seconds(10)))
     bench.relay()
     for buffer in UInt16(0)..<3 {
+      // The second time, after 18 seconds, the connection has lasted long enough to be kept alive.
+      let settling: [Step] = buffer == 1 ? [.keepAlive(.server)] : []
       bench.advance(
         seconds(9), [.received("x", from: .server, buffer: buffer)],
-        expecting: [.send(.client, "x"), .receive(.server, expectsData: false)])
+        expecting: [.send(.client, "x"), .receive(.server, expectsData: false)] + settling)
       bench.turn([.sent(1, to: .client)], expecting: [.recycle(buffer)])
     }
     bench.advance(seconds(10) - 1, expecting: [])
@@ -73,10 +75,11 @@ import Testing
   func halfClose() {
     let bench = WorkerBench(settings: Self.settings(idle: seconds(100), halfClose: seconds(10)))
     bench.relay()
-    bench.advance(seconds(5), [.ended(.client)], expecting: [.shutdown(.server), .poll(.client, .hangUp)])
+    bench.advance(seconds(5), [.ended(.client)], expecting: [.shutdown(.server)])
+    bench.advance(milliseconds(53), expecting: [.poll(.client, .hangUp)])
     bench.advance(
       seconds(9), [.received("x", from: .server, buffer: 0)],
-      expecting: [.send(.client, "x"), .receive(.server, expectsData: false)])
+      expecting: [.send(.client, "x"), .receive(.server, expectsData: false), .keepAlive(.server)])
     bench.turn([.sent(1, to: .client)], expecting: [.recycle(0)])
     bench.advance(seconds(10) - 1, expecting: [])
     bench.advance(
@@ -94,19 +97,32 @@ import Testing
   func idleSooner() {
     let bench = WorkerBench(settings: Self.settings(idle: seconds(5), halfClose: seconds(10)))
     bench.relay()
-    bench.turn([.ended(.client)], expecting: [.shutdown(.server), .poll(.client, .hangUp)])
+    bench.halfClose()
     bench.advance(
-      seconds(5) + Self.grain, expecting: [.cancel(.receive(.server)), .cancel(.poll(.client, .hangUp))])
+      seconds(5), expecting: [.cancel(.receive(.server)), .cancel(.poll(.client, .hangUp))])
     bench.turn([.failed(.receive(.server), ECANCELED)], expecting: [])
     bench.turn([.failed(.poll(.client, .hangUp), ECANCELED)], expecting: WorkerBench.ending())
     #expect(bench.closed(.idleTimeout) == 1)
+  }
+
+  @Test("A connection that lasts is kept alive, once, and a Unix socket not at all", arguments: [false, true])
+  func keptAlive(isUnix: Bool) {
+    let bench = WorkerBench(settings: Self.settings(idle: seconds(100)))
+    if isUnix {
+      bench.relayToUnix()
+    } else {
+      bench.relay()
+    }
+    bench.advance(seconds(10) - 1, expecting: [])
+    bench.advance(Self.grain, expecting: isUnix ? [] : [.keepAlive(.server)])
+    bench.advance(seconds(80), expecting: [])
   }
 
   @Test("Without timeouts nothing is ever due, and an idle worker sleeps for good")
   func never() {
     let bench = WorkerBench(settings: Self.settings())
     bench.relay()
-    bench.advance(seconds(86_400 * 365), expecting: [])
+    bench.advance(seconds(86_400 * 365), expecting: [.keepAlive(.server)])
     bench.turn(expecting: [])
     #expect(bench.script.deadline == .max)
   }
@@ -115,7 +131,7 @@ import Testing
   func century() {
     let bench = WorkerBench(settings: Self.settings(idle: seconds(86_400 * 365 * 100)))
     bench.relay()
-    bench.advance(seconds(86_400 * 365), expecting: [])
+    bench.advance(seconds(86_400 * 365), expecting: [.keepAlive(.server)])
     #expect(bench.worker.connections.usedCount == 1)
   }
 }

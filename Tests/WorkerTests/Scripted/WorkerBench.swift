@@ -139,6 +139,26 @@ final class WorkerBench {
       expecting: [.receive(client, expectsData: true), .receive(server, expectsData: false)])
   }
 
+  /// The same to an application that listens on a Unix socket.
+  func relayToUnix() {
+    listen(Self.plan(.addresses([TargetAddress(unixPath: "/run/app.sock")!])))
+    turn(
+      [.accepted(.client, on: .listener)],
+      expecting: [
+        .peerAddress(.client, is: Self.clientAddress), .openSocket(AF_UNIX, gives: .server),
+        .connect(.server, to: "unix:/run/app.sock"),
+      ])
+    turn(
+      [.connected(.server)],
+      expecting: [.receive(.client, expectsData: true), .receive(.server, expectsData: false)])
+  }
+
+  /// The client of a connection that relays has ended its direction; a reset of it is watched for by now.
+  func halfClose(sourceLocation: Testing.SourceLocation = #_sourceLocation) {
+    turn([.ended(.client)], expecting: [.shutdown(.server)], sourceLocation: sourceLocation)
+    advance(milliseconds(53), expecting: [.poll(.client, .hangUp)], sourceLocation: sourceLocation)
+  }
+
   /// What every regular end does last.
   static func ending(_ client: Descriptor = .client, _ server: Descriptor = .server) -> [Step] {
     [.close(client), .close(server), .notify(.control)]
