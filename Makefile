@@ -39,6 +39,10 @@ build: setup ## Debug build
 release: setup ## Release build, statically linked against the Swift runtime
 	swift build $(RELEASE_FLAGS) --product sidecar-proxy
 
+image: release ## The OCI image localhost/sidecar-proxy:dev, with the binary on Debian 13's libraries
+	@scripts/install-packages image
+	scripts/build-image $$(swift build $(RELEASE_FLAGS) --show-bin-path)/sidecar-proxy
+
 run: release ## Demo: an app, sidecars around it, traffic and its numbers; Ctrl-C ends it
 	$$(swift build $(RELEASE_FLAGS) --show-bin-path)/sidecar-proxy demo
 
