@@ -32,6 +32,7 @@ setup: ## Install the Debian packages that the build needs
 setup-tests: setup ## Install the programs that the tests talk to
 	@scripts/install-packages tests
 	@scripts/install-envoy $(TOOLS)
+	@scripts/install-kubernetes-tools $(TOOLS)
 
 build: setup ## Debug build
 	swift build
@@ -77,6 +78,9 @@ bench-quick: setup-bench ## The most telling rows of it: about two minutes
 
 bench-idle: release ## What an idle sidecar costs: memory, time to ready
 	Benchmarks/memory/run.sh
+
+check-deploy: setup-tests ## Manifests, rules and dashboard: rendered, validated and held to their promises
+	deploy/check.sh
 
 lint: ## Format and shell checks; warnings are errors
 	swift format lint --strict --recursive --parallel $(SOURCES)
