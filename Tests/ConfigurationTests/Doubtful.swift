@@ -23,7 +23,7 @@ let doubtful = ConfigurationCase.table(
   --- sidecar.yaml:5:13: warning: listeners[0].allow: every rule asks for a principal, so peers in the clear are denied although tls is permissive
   === outbound for everybody
   listeners:
-    - {name: out, direction: outbound, bind: 0.0.0.0:15001, target: original-destination}
+    - {name: out, direction: outbound, bind: 0.0.0.0:15001, target: db.svc:5432}
   --- sidecar.yaml:2:44: warning: listeners[0].bind: other hosts can reach 0.0.0.0:15001 and call out through this sidecar, with its identity where a mesh rule matches; a loopback address is for the app alone
   === mesh rule never reached
   identity: {certificate: /tls/tls.crt, privateKey: /tls/tls.key, trustBundle: /tls/ca.crt}

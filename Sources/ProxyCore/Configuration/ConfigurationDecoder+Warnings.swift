@@ -44,7 +44,8 @@ extension ConfigurationDecoder {
   }
 
   private mutating func warnAboutMesh(of listener: ListenerDraft) {
-    if let bind = listener.bind, !bind.ip.isLoopback {
+    // Whoever connects straight to a listener with original-destination is reset: there is nowhere to call out to.
+    if let bind = listener.bind, !bind.ip.isLoopback, listener.target != .originalDestination {
       diagnostics.warning(
         at: listener.location(of: "bind"),
         "\(listener.path).bind: other hosts can reach \(bind) and call out through this sidecar, with its identity where "
