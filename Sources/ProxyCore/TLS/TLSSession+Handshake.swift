@@ -25,6 +25,8 @@ extension TLSSession {
       switch SSL_get_error(session.ssl, result) {
       case SSL_ERROR_WANT_READ: return .needsInput
       case SSL_ERROR_WANT_WRITE: return .needsOutput
+      // close_notify, after which libssl has no error to tell.
+      case SSL_ERROR_ZERO_RETURN: return .failed(.peerAlert)
       default: return .failed(session.failure())
       }
     }
