@@ -33,6 +33,7 @@ setup-tests: setup ## Install the programs that the tests talk to
 	@scripts/install-packages tests
 	@scripts/install-envoy $(TOOLS)
 	@scripts/install-kubernetes-tools $(TOOLS)
+	@scripts/install-tlslite $(TOOLS)
 
 build: setup ## Debug build
 	swift build
