@@ -19,7 +19,12 @@ let package = Package(
         .product(name: "Histogram", package: "hdrhistogram-swift"),
         .product(name: "IOUring", package: "sidecar-proxy"),
       ],
-      path: "load/generator")
+      path: "load/generator"),
+    // The bare loops in C that show how cheap a relay can be.
+    .executableTarget(
+      name: "relay-floor", path: "load/floor", cSettings: [.define("_GNU_SOURCE")],
+      linkerSettings: [.linkedLibrary("uring")]),
   ],
-  swiftLanguageModes: [.v6]
+  swiftLanguageModes: [.v6],
+  cLanguageStandard: .gnu11
 )

@@ -6,9 +6,9 @@ import pathlib
 import sys
 
 from . import BenchmarkFailure, processes, report, rounds, works
-from .candidates import PEERS, Ports, Programs, Starter
-from .machine import cores
-from .places import Place, debian_13, host
+from .candidates import FLOORS, PEERS, Ports, Programs, Starter, takes_part
+from .machine import cores, enter_own_network
+from .places import Place, debian_13, host, make_debian_13
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 
@@ -54,10 +54,12 @@ class Run:
             work for work in chosen
             if not self.options.work or any(fnmatch.fnmatch(f"{table}/{work.name}", one) for one in self.options.work)]
 
-    def candidates(self) -> list[str]:
+    def candidates(self, table: str) -> list[str]:
         if self.options.candidates:
             return [name for name in self.options.candidates.split(",") if name != "direct"]
-        return ["sidecar", *(name for name, _ in self.programs.more_sidecars), *PEERS]
+        # Nobody needs a TLS floor: what counts there is libssl's own work.
+        floors = FLOORS if table == "clear" else ()
+        return ["sidecar", *(name for name, _ in self.programs.more_sidecars), *PEERS, *floors]
 
     def section(self, table: str, place: Place) -> None:
         """All works of a table, those that want the same settings together."""
@@ -81,14 +83,19 @@ class Run:
             return
         present = [starter.direct()]
         try:
-            for name in self.candidates():
-                present.append(starter.start(name, profile, table == "mtls"))
+            for name in self.candidates(table):
+                if any(takes_part(name, work) for work in chosen):
+                    present.append(starter.start(name, profile, table == "mtls"))
             self.samples += rounds.run(chosen, present, self.rounds, self.load, table, note)
         finally:
             for one in reversed(present):
                 one.stop()
 
     def everything(self) -> None:
+        if self.works("mtls") and self.options.tls_root == "debian13":
+            make_debian_13()
+        if not enter_own_network():
+            note("no network namespace of its own without root: the host's packet filter is measured along\n")
         for table in ("clear", "mtls"):
             if not self.works(table):
                 continue

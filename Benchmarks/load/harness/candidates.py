@@ -9,11 +9,13 @@ import subprocess
 from . import BenchmarkFailure, processes
 from .places import Place
 from .settings import Identity, Leg, envoy, floor, haproxy, nginx, sidecar
+from .works import Work
 
 CLIENT = "spiffe://cluster.local/ns/bench/sa/client"
 SERVER = "spiffe://cluster.local/ns/bench/sa/server"
 
 PEERS = ("haproxy", "nginx", "envoy")
+FLOORS = ("floor-epoll", "floor-io_uring", "floor-splice")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +39,11 @@ class Ports:
     def take(self) -> int:
         self._next += 1
         return self._next - 1
+
+
+def takes_part(name: str, work: Work) -> bool:
+    """Whether a candidate does this work. All proxies do everything; each floor is for a kind of work."""
+    return not name.startswith("floor-") or name.split("+")[0] in work.floors
 
 
 class Candidate:
@@ -114,8 +121,10 @@ class Starter:
             "nginx": (nginx.command, None),
             "envoy": (envoy.command, programs.envoy),
         }
-        for kind in ("epoll", "io_uring", "splice"):
-            kinds[f"floor-{kind}"] = (functools.partial(floor.command, kind=kind), programs.floor)
+        for kind in FLOORS:
+            # A floor's name may go on with switches, as in floor-io_uring+oneshot+fixed-files.
+            own = name if name.split("+")[0] == kind else kind
+            kinds[own] = (functools.partial(floor.command, kind=own.removeprefix("floor-")), programs.floor)
         for other, path in programs.more_sidecars:
             kinds[other] = (sidecar.command, path)
         if name not in kinds:

@@ -69,9 +69,12 @@ class Place:
         return done.stdout.strip()
 
 
-def debian_13() -> Place:
-    """The cached root file system of Debian 13; made with mmdebstrap if it isn't there yet."""
-    root = CACHE / "debian13"
+DEBIAN_13 = CACHE / "debian13"
+
+
+def make_debian_13() -> None:
+    """Makes the cached root file system of Debian 13 if it isn't there yet. Needs the host's network."""
+    root = DEBIAN_13
     if not (root / "usr/sbin/haproxy").exists():
         if os.geteuid() != 0:
             raise BenchmarkFailure("the Debian 13 root needs root (mmdebstrap, chroot); or give --tls-root host")
@@ -87,7 +90,11 @@ def debian_13() -> Place:
         if made.returncode != 0:
             raise BenchmarkFailure("mmdebstrap failed; or give --tls-root host to measure TLS with the host's OpenSSL")
         partial.rename(root)
-    return Place(root)
+
+
+def debian_13() -> Place:
+    """In the root that `make_debian_13` has made."""
+    return Place(DEBIAN_13)
 
 
 def host() -> Place:

@@ -5,7 +5,7 @@ import json
 import subprocess
 
 from . import BenchmarkFailure, processes
-from .candidates import Candidate, Programs
+from .candidates import Candidate, Programs, takes_part
 from .works import Work
 
 
@@ -43,7 +43,7 @@ def run(works: list[Work], candidates: list[Candidate], rounds: int, load: Load,
     samples = []
     for number in range(rounds):
         for index, work in enumerate(works):
-            present = [one for one in candidates if not one.name.startswith("floor") or one.name in work.floor.split()]
+            present = [one for one in candidates if takes_part(one.name, work)]
             turn = (number + index) % len(present)
             for candidate in present[turn:] + present[:turn]:
                 sample = load.sample(work, candidate)

@@ -12,29 +12,31 @@ class Work:
     """The row of the target table that it belongs to."""
     profile: str
     arguments: tuple[str, ...]
-    floor: str = ""
-    """The candidate that does this with a bare loop, where there is one."""
+    floors: tuple[str, ...] = ()
+    """The candidates that do this with a bare loop, where there are any."""
 
 
 def messages(connections: int, size: int) -> Work:
     return Work(
         f"pingpong-{connections}x{size}", f"round trips, {connections} × {size_text(size)}", "small messages", "messages",
-        ("pingpong", "--connections", str(connections), "--bytes", str(size)), "floor-epoll floor-io_uring")
+        ("pingpong", "--connections", str(connections), "--bytes", str(size)), ("floor-epoll", "floor-io_uring"))
 
 
 def bulk(streams: int, direction: str) -> Work:
     return Work(
         f"bulk-{streams}-{direction}", f"bulk, {streams} stream{'s' * (streams > 1)} {direction}", "bulk", "bulk",
-        ("bulk", "--streams", str(streams), "--direction", direction), "floor-splice")
+        ("bulk", "--streams", str(streams), "--direction", direction), ("floor-splice",))
 
 
 def rate(messages_per_second: int) -> Work:
     return Work(
-        f"rate-{messages_per_second}", f"open loop, {messages_per_second:,} messages/s".replace(",", " "), "latency",
+        f"rate-{messages_per_second}", f"open loop, {messages_per_second} messages/s", "latency",
         "messages", ("rate", "--rate", str(messages_per_second), "--connections", "64", "--bytes", "64"))
 
 
-CONNECT = Work("connect", "new connections", "new connections", "messages", ("connect", "--concurrency", "16"))
+CONNECT = Work(
+    "connect", "new connections", "new connections", "messages", ("connect", "--concurrency", "16"),
+    ("floor-epoll", "floor-io_uring"))
 
 
 def size_text(size: int) -> str:
