@@ -53,6 +53,10 @@ test: setup-tests ## All tests, against real programs as well, and those from ou
 	SIDECAR_TEST_TOOLS=required SIDECAR_ENGINE=io_uring $(TEST_OUTSIDE)
 	SIDECAR_TEST_TOOLS=required SIDECAR_ENGINE=epoll $(TEST_OUTSIDE)
 
+e2e: image ## Real containers in real pods, with a real Prometheus: about four minutes; SCENARIO=test_mesh runs one
+	@scripts/install-packages pods
+	Tests/e2e/run $(SCENARIO)
+
 sim: setup ## The simulation: SEEDS=2000 runs that many from FIRST=0 on; SEED=n replays one, with TRACE=1 step by step
 ifdef SEED
 	SIM_SEED=$(SEED) SIM_TRACE=$(TRACE) $(SIM_TEST) --filter SimulationTests/replay

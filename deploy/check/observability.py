@@ -1,9 +1,8 @@
 """Holds the rules and the dashboard to the metrics that the product has. Called by deploy/check.sh, in deploy/.
 
 Goal: no query names a metric or a label that isn't there, every alert has been seen to fire and not to fire, and the
-dashboard is one that Grafana can draw.
-Method: docs/metrics.md is the list of metrics (a test holds it to what a running proxy serves); the dashboard's queries go
-through promtool as recording rules.
+dashboard is one that Grafana can draw. Method: docs/metrics.md is the list of metrics (a test holds it to what a
+running proxy serves); the dashboard's queries go through promtool as recording rules.
 """
 
 import json
@@ -47,7 +46,8 @@ def documented():
 def check_query(place, query, metrics, recorded):
     """Every metric has to be documented, with every label that is matched or grouped by."""
     used = set()
-    for name, matchers in re.findall(r"\b((?:sidecar|process)_\w+)\b(?:\{([^}]*)\})?", re.sub(r"\w+:[\w:]+", "", query)):
+    served = re.sub(r"\w+:[\w:]+", "", query)
+    for name, matchers in re.findall(r"\b((?:sidecar|process)_\w+)\b(?:\{([^}]*)\})?", served):
         if name.startswith("process_"):
             continue
         if name not in metrics:

@@ -1,0 +1,1 @@
+"""What the scenarios are written with: pods, the network between them, and eyes on both."""

@@ -1,0 +1,59 @@
+"""Goal: a serving pod that is terminated under load loses no request.
+
+Method: the kubelet's order of signals (harness/kubelet.py) for both forms of the sidecar. Clients ask without a pause,
+over connections of their own and over kept ones, and one of them for an answer that takes seconds. They stop while the
+app is in its preStop hook: that is when a cluster's endpoints have told everybody that the pod is going. Every answer
+has to be whole, and both containers have to end with exit code 0.
+"""
+
+import time
+
+from harness import kubelet
+from harness.load import SLOW, SLOW_LENGTH, SMALL, SMALL_LENGTH
+from harness.mesh import MeshTestCase
+
+# How long endpoints take to vanish, and how long the app's preStop hook waits for that: within `drain.grace`, 5 s.
+ENDPOINTS_VANISH = 1.5
+PRE_STOP = 2.5
+
+
+class Termination(MeshTestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.mesh.certify("shop/server", "shop/client")
+        cls.client = cls.play_client()
+
+    def check(self, terminate, name):
+        server = self.play_server(name)
+        loads = [
+            self.load(self.client, server.url(SMALL), SMALL_LENGTH),
+            self.load(self.client, server.url(SMALL), SMALL_LENGTH, keep_alive=True),
+            self.load(self.client, server.url(SLOW), SLOW_LENGTH, clients=2),
+        ]
+        brief, slow = loads[:2], loads[2]
+        reports = []
+
+        def pre_stop():
+            time.sleep(ENDPOINTS_VANISH)
+            reports.extend(load.stop() for load in brief)
+            # Its answers go on through all that follows.
+            slow.stop_asking()
+            time.sleep(PRE_STOP - ENDPOINTS_VANISH)
+
+        codes = terminate(server, pre_stop)
+        reports.append(slow.stop())
+        self.assertEqual(codes, (0, 0), server.sidecar.last_words)
+        for report in reports:
+            self.assertGreater(report["succeeded"], 0)
+            self.assertEqual(report["failed"], 0, report)
+        # A connection that the sidecar had cut would be one that was asked again.
+        self.assertEqual([report["resent"] for report in reports], [0, 0, 0])
+        reasons = {line["reason"] for line in server.access_log}
+        self.assertLessEqual(reasons, {"downstream_closed", "upstream_closed"})
+
+    def test_native_form(self):
+        self.check(kubelet.terminate_native, "native")
+
+    def test_plain_form(self):
+        self.check(kubelet.terminate_plain, "plain")
