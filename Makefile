@@ -81,6 +81,9 @@ bench: setup-bench ## Benchmark against HAProxy, nginx and Envoy: about ten minu
 bench-quick: setup-bench ## The most telling rows of it: about two minutes
 	Benchmarks/load/bench --quick
 
+bench-page: ## Show the last benchmark's results in docs/performance.md
+	SIDECAR_BENCH_BUILD=no Benchmarks/load/bench --page
+
 bench-idle: release ## What an idle sidecar costs: memory, time to ready
 	Benchmarks/memory/run.sh
 

@@ -37,7 +37,6 @@ private struct OriginServer: ~Copyable {
       case sources
       /// The end of the stream, or the only reply, is on its way.
       case ends
-      case speaksHTTP
     }
 
     var state = State.expectsRequest
@@ -87,16 +86,11 @@ private struct OriginServer: ~Copyable {
     case .echoes: sockets.send(slot, bytes)
     case .sinks: sink(slot, bytes)
     case .sources: connections[slot].stopIsWanted = true
-    case .speaksHTTP: answerHTTP(slot, bytes)
     case .ends: sockets.close(slot)
     }
   }
 
   private mutating func begin(_ slot: Int, _ bytes: UnsafeRawBufferPointer) {
-    if bytes.starts(with: "GET ".utf8) {
-      connections[slot].state = .speaksHTTP
-      return answerHTTP(slot, bytes)
-    }
     // A load sends its request in one piece, and no proxy has a reason to cut it.
     guard bytes.count >= Request.byteCount, let purpose = Request.read(bytes) else {
       complain("a connection opened with \(bytes.count) bytes that are no request")
@@ -147,7 +141,7 @@ private struct OriginServer: ~Copyable {
   private mutating func sent(_ slot: Int, _ count: Int) {
     guard count > 0 else { return sockets.close(slot) }
     switch connections[slot].state {
-    case .echoes, .speaksHTTP: receive(slot)
+    case .echoes: receive(slot)
     case .sources: sendPieces(slot)
     // The origin closes first, as an HTTP server that says "Connection: close". That way the ports that wait out
     // TIME_WAIT are the origin's own, and the proxies never search for a free one.
@@ -155,19 +149,6 @@ private struct OriginServer: ~Copyable {
     case .expectsRequest, .sinks: break
     }
   }
-
-  /// The same small response to each request. Requests come whole: wrk sends each with one write.
-  private mutating func answerHTTP(_ slot: Int, _ bytes: UnsafeRawBufferPointer) {
-    guard bytes.suffix(4).elementsEqual("\r\n\r\n".utf8) else {
-      complain("an HTTP request came in pieces")
-      return sockets.close(slot)
-    }
-    let buffer = sockets.sendBuffer(slot)
-    buffer.copyBytes(from: OriginServer.response)
-    sockets.send(slot, UnsafeRawBufferPointer(rebasing: buffer[..<OriginServer.response.count]))
-  }
-
-  private static let response = Array("HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n0123456789abcdef".utf8)
 
   private func complain(_ what: String) {
     let line = Array("sidecar-load origin: \(what)\n".utf8)

@@ -2,8 +2,7 @@
 // noticed. Used by the origin and by every load.
 //
 // A connection opens with a request of 16 bytes: a magic number and what the origin is to do. All numbers are in the
-// machine's own byte order, since both ends are on one machine. An origin that reads "GET " in place of the magic
-// speaks HTTP, for standard tools.
+// machine's own byte order, since both ends are on one machine.
 
 /// What a connection is for. The second word of a request.
 enum Purpose: UInt64 {

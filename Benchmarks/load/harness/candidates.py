@@ -49,12 +49,15 @@ def takes_part(name: str, work: Work) -> bool:
 class Candidate:
     """A running candidate."""
 
-    def __init__(self, name: str, port: int, servers: list[processes.Server], second_port: int = 0):
+    def __init__(self, name: str, ports: tuple[int, ...], servers: list[processes.Server]):
         self.name = name
-        self.port = port
-        self.second_port = second_port
-        """The way to the second target, for tools that bring an origin of their own."""
+        self.ports = ports
+        """The way to each of the targets, in their order; the first is the origin."""
         self.servers = servers
+
+    @property
+    def port(self) -> int:
+        return self.ports[0]
 
     @property
     def pids(self) -> list[int]:
@@ -71,25 +74,24 @@ class Candidate:
 
 
 class Starter:
-    """Starts candidates at one place, in front of one origin."""
+    """Starts candidates at one place, in front of one or several targets on loopback."""
 
-    def __init__(self, programs: Programs, place: Place, cores: set[int], ports: Ports, origin: int, second: int):
+    def __init__(self, programs: Programs, place: Place, cores: set[int], ports: Ports, targets: tuple[int, ...]):
         self.programs = programs
         self.place = place
         self.cores = cores
         self.ports = ports
-        self.origin = origin
-        self.second = second
+        self.targets = targets
         self._identities: tuple[Identity, Identity] | None = None
 
     def direct(self) -> Candidate:
-        return Candidate("direct", self.origin, [], self.second)
+        return Candidate("direct", self.targets, [])
 
     def start(self, name: str, profile: str, mutual_tls: bool, workers: int = 1, cores: set[int] | None = None,
               **options) -> Candidate:
         """Starts a candidate by its name; with mutual TLS, a pair of it: the one that terminates first."""
         command, program = self._kind(name)
-        routes_in = ((self.ports.take(), self.origin), (self.ports.take(), self.second))
+        routes_in = tuple((self.ports.take(), target) for target in self.targets)
         legs = [Leg(f"{name}-{profile}", routes_in, profile)]
         if mutual_tls:
             client, server = self._identity_pair()
@@ -108,8 +110,7 @@ class Starter:
             for server in servers:
                 server.stop()
             raise
-        first, second = legs[-1].routes
-        return Candidate(name, first[0], servers, second[0])
+        return Candidate(name, tuple(port for port, _ in legs[-1].routes), servers)
 
     def _kind(self, name: str):
         """How a candidate is set up, and the binary where it isn't the distribution's."""

@@ -23,8 +23,10 @@ def cores() -> tuple[int, int]:
 def enter_own_network() -> bool:
     """Moves this process, and all it starts from here on, into a network namespace with nothing but a loopback device:
     what a pod has. No packet filter of the host's is in the way of the packets (connection tracking alone costs a tenth
-    of the CPU of a small message), and no port can be taken. Congestion control is Reno, which every kernel has
-    and every namespace may choose: it doesn't pace, as BBR does with a timer per socket. Needs root; without it the run goes on in the host's namespace, and says so."""
+    of the CPU of a small message), and no port can be taken. Congestion control is Reno, which every kernel has and
+    every namespace may choose: it doesn't pace, as BBR does with a timer per socket. Needs root; without it the run goes
+    on in the host's namespace.
+    Tells whether it worked."""
     if ctypes.CDLL(None).unshare(CLONE_NEWNET) != 0:
         return False
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)

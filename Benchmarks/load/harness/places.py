@@ -55,6 +55,11 @@ class Place:
     def outside(self, name: str) -> pathlib.Path:
         return self._directory / name
 
+    def configurations(self) -> dict[str, str]:
+        """The settings that candidates were given here, by file."""
+        suffixes = {".cfg", ".conf", ".json", ".yaml"}
+        return {path.name: path.read_text() for path in sorted(self._directory.iterdir()) if path.suffix in suffixes}
+
     def command(self, arguments: list[str]) -> list[str]:
         """The command as the host starts it; the process keeps its id. A Swift program finds its arguments in /proc,
         which a mount namespace of the process's own gives it, so that nothing has to be unmounted."""

@@ -1,6 +1,12 @@
-"""The tables on the terminal."""
+"""The tables, as rows of cells; and how they look on the terminal."""
 
-from . import summary, works
+import statistics
+
+from . import checks, summary, targets, works
+from .candidates import PEERS
+
+HEADINGS = ["throughput", "per proxy-CPU-s", "CPU each", "p50/p99/p99.9 µs", "resident", "sidecar ÷ this (rounds)"]
+"""Of a table of works, behind its name."""
 
 
 def count_text(value: float, unit: str) -> str:
@@ -44,11 +50,74 @@ def work_rows(samples: list[dict], table: str, work: works.Work) -> list[list[st
 
 
 def print_works(samples: list[dict], table: str, chosen: list[works.Work]) -> None:
-    headings = [
-        table, "throughput", "per proxy-CPU-s", "CPU each", "p50/p99/p99.9 µs", "resident", "sidecar ÷ this (rounds)"]
     rows = []
     for work in chosen:
-        rows.append([work.title] + [""] * (len(headings) - 1))
+        rows.append([work.title] + [""] * len(HEADINGS))
         rows.extend(work_rows(samples, table, work))
     print()
-    print_table(headings, rows)
+    print_table([table, *HEADINGS], rows)
+
+
+def print_targets(results: dict) -> None:
+    rows = [
+        [row.title, row.target, row.value, row.spread, row.against, "met" if row.is_met else "NOT MET", row.limit]
+        for row in targets.rows(results)]
+    if rows:
+        print()
+        print_table(["targets", "target", "sidecar", "spread", "against", "", "floor"], rows)
+
+
+def print_more(results: dict) -> None:
+    """What isn't a work."""
+    for key, table in (("memory", memory_table), ("growth", growth_table), ("checks", checks_table)):
+        if results[key]:
+            print()
+            print_table(*table(results))
+
+
+def memory_table(results: dict) -> tuple[list[str], list[list[str]]]:
+    rows = []
+    for one in results["memory"]:
+        if one["kind"] == "process":
+            sizes = f"{one['residentBytes'] / 2**20:.1f} / {one['anonymousBytes'] / 2**20:.1f} MiB"
+            rows.append([f"idle process, {one['candidate']}", sizes])
+        else:
+            where = f"idle connection, {targets.WHERE[one['table']]}, {one['candidate']}"
+            rows.append([where, f"{one['bytesPerConnection'] / 1024:.2f} KiB"])
+    return ["memory", "resident / anonymous"], rows
+
+
+def growth_table(results: dict) -> tuple[list[str], list[list[str]]]:
+    """CPU per round trip, and what each further connection adds to resident memory."""
+    groups: dict[tuple, list[dict]] = {}
+    for one in results["growth"]:
+        groups.setdefault((one["candidate"], one["kind"], one["connections"], one.get("workers", 1)), []).append(one)
+    rows = []
+    for (candidate, _, connections, workers), found in groups.items():
+        costs = [one["cpuSeconds"] / one["count"] * 1e6 for one in found]
+        rows.append([
+            candidate, f"{connections}", f"{workers}", f"{statistics.median(costs):.1f} µs",
+            f"{min(costs):.1f}–{max(costs):.1f}", f"{max(one['residentBytes'] for one in found) / 2**20:.1f} MiB"])
+    return ["growth", "connections", "workers", "CPU per round trip", "spread", "resident"], rows
+
+
+def checks_table(results: dict) -> tuple[list[str], list[list[str]]]:
+    """The sidecar against each peer, by the tools and by the generator."""
+
+    def ratio(samples: dict[str, dict[int, dict]], peer: str) -> str:
+        if not samples.get("sidecar") or not samples.get(peer):
+            return "–"
+        found = summary.Ratio(samples["sidecar"], samples[peer], summary.per_cpu_second)
+        return f"{found.of_medians:.2f} ({found.low:.2f}–{found.high:.2f})"
+
+    rows = []
+    for tool, counterpart in checks.COUNTERPARTS.items():
+        by_tool: dict[str, dict[int, dict]] = {}
+        for one in results["checks"]:
+            if one["tool"] == tool:
+                by_tool.setdefault(one["candidate"], {})[one["round"]] = one
+        own = {
+            name: summary.rounds_of(results["samples"], "clear", counterpart, name) for name in ("sidecar", *PEERS)}
+        for peer in PEERS:
+            rows.append([f"{tool}, sidecar ÷ {peer}", ratio(by_tool, peer), ratio(own, peer)])
+    return ["checks", "by the tool", "by the generator"], rows

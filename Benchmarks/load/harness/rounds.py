@@ -20,7 +20,8 @@ class Load:
     def sample(self, work: Work, candidate: Candidate) -> dict:
         """One window of one work through one candidate."""
         arguments = [
-            self.program, *work.arguments, "--to", f"127.0.0.1:{candidate.port}", "--seconds", str(self.seconds)]
+            self.program, *work.arguments, "--to", f"127.0.0.1:{candidate.port}",
+            "--seconds", str(self.seconds * work.length), "--warm-up", "0.1"]
         for pid in candidate.pids:
             arguments += ["--observe", str(pid)]
         try:

@@ -33,6 +33,14 @@ def percentile(name: str):
     return lambda sample: sample["latencyNanoseconds"][name] / 1000
 
 
+def added_latency(samples: list[dict], table: str, work: str, candidate: str, percentile_name: str) -> dict[int, float]:
+    """What a candidate adds to the latency of the direct path, in microseconds, by round."""
+    measure = percentile(percentile_name)
+    direct = rounds_of(samples, table, work, "direct")
+    through = rounds_of(samples, table, work, candidate)
+    return {number: measure(through[number]) - measure(direct[number]) for number in direct.keys() & through.keys()}
+
+
 def median(samples: dict[int, dict], measure) -> float | None:
     values = [value for value in map(measure, samples.values()) if value is not None]
     return statistics.median(values) if values else None

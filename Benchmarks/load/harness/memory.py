@@ -1,0 +1,81 @@
+"""What candidates hold in memory: the idle process, and connections that were used once and then do nothing. Memory
+doesn't depend on what else the machine does, so each is measured once."""
+
+import subprocess
+import time
+
+from . import BenchmarkFailure, processes
+from .candidates import PEERS, Candidate, Starter
+from .rounds import Load
+
+NAMES = ("sidecar", *PEERS)
+CONNECTIONS = 2_000
+SETTLING_SECONDS = 1.0
+"""For buffers to be given back and for start-up to end."""
+
+
+def idle_processes(starter: Starter, names: list[str]) -> list[dict]:
+    """Each proxy with nothing to do, and with everything on that a pod would have on: the sidecar writes its access log
+    here."""
+    found = []
+    for name in names:
+        options = {}
+        if name == "sidecar":
+            options["access_log"] = f"path: {starter.place.inside('access.log')}, format: json"
+        candidate = starter.start(name, "messages", False, **options)
+        try:
+            time.sleep(SETTLING_SECONDS)
+            resident, anonymous = totals(candidate)
+            found.append({
+                "kind": "process", "candidate": name, "residentBytes": resident, "anonymousBytes": anonymous})
+        finally:
+            candidate.stop()
+    return found
+
+
+def idle_connections(starter: Starter, names: list[str], table: str, load: Load) -> list[dict]:
+    """What one of many connections adds to the resident memory of the proxy; with mutual TLS, to that of each of
+    the pair on average."""
+    found = []
+    for name in names:
+        candidate = starter.start(name, "messages", table == "mtls")
+        try:
+            time.sleep(SETTLING_SECONDS)
+            before, _ = totals(candidate)
+            with HeldConnections(load, candidate):
+                time.sleep(SETTLING_SECONDS)
+                after, _ = totals(candidate)
+            candidate.check()
+            found.append({
+                "kind": "connection", "table": table, "candidate": name, "connections": CONNECTIONS,
+                "bytesPerConnection": (after - before) / CONNECTIONS / len(candidate.servers)})
+        finally:
+            candidate.stop()
+    return found
+
+
+def totals(candidate: Candidate) -> tuple[int, int]:
+    """Resident and anonymous bytes of all its processes."""
+    each = [server.memory() for server in candidate.servers]
+    return sum(resident for resident, _ in each), sum(anonymous for _, anonymous in each)
+
+
+class HeldConnections:
+    """Connections through a candidate, each used once, held until the block ends; then each is used again."""
+
+    def __init__(self, load: Load, candidate: Candidate):
+        self.name = candidate.name
+        self.process = subprocess.Popen(
+            [load.program, "idle", "--to", f"127.0.0.1:{candidate.port}", "--connections", str(CONNECTIONS)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            preexec_fn=processes.on_cores({load.core}))
+
+    def __enter__(self):
+        if self.process.stdout.readline().strip() != "open":
+            raise BenchmarkFailure(f"idle connections through {self.name}: {self.process.communicate()[1].strip()}")
+        return self
+
+    def __exit__(self, kind, *_):
+        _, errors = self.process.communicate("")
+        if kind is None and self.process.returncode != 0:
+            raise BenchmarkFailure(f"idle connections through {self.name}: {errors.strip()}")

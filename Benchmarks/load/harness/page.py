@@ -1,0 +1,68 @@
+"""The part of docs/performance.md that comes from a run: between two marks, with its charts in docs/performance/."""
+
+import pathlib
+
+from . import charts, report, targets, works
+
+BEGIN = "<!-- results: written by `make bench-page` -->"
+END = "<!-- results: end -->"
+
+
+def write(results: dict, page: pathlib.Path) -> None:
+    """Replaces what stands between the marks, and the charts."""
+    text = page.read_text()
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    pictures = charts.write_all(results, page.with_suffix(""))
+    page.write_text(f"{before}{BEGIN}\n\n{section(results, pictures, page.stem)}\n{END}{after}")
+
+
+def section(results: dict, pictures: list[tuple[str, str]], directory: str) -> str:
+    parts = [about(results), "### Targets", targets_table(results)]
+    for name, title in pictures:
+        parts.append(f"**{title}**\n\n![{title}]({directory}/{name})")
+    parts += ["### All rows", *(rows_table(results, table) for table in ("clear", "mtls"))]
+    if results["growth"]:
+        parts += ["### Growth", markdown(*report.growth_table(results))]
+    if results["checks"]:
+        parts += ["### Standard tools", CHECKS, markdown(*report.checks_table(results))]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+CHECKS = """The sidecar against each peer in work per proxy-CPU-second, by the tool and by the generator's closest work. An HTTP
+request of wrk's is about the size of a small message."""
+
+
+def about(results: dict) -> str:
+    machine, options = results["machine"], results["options"]
+    where = "in a virtual machine" if machine["isVirtual"] else "on bare metal"
+    network = "a network namespace of its own" if options["ownNetwork"] else "the host's network namespace"
+    lines = [
+        f"{results['begun'][:10]}, `{'make bench-quick' if options['quick'] else 'make bench'}`, {options['rounds']} rounds, "
+        f"{options['seconds']:g} s a sample, in {network}.",
+        f"{machine['processor']}, {machine['cores']} cores, {machine['memoryBytes'] / 2**30:.0f} GiB, {where}; Linux "
+        f"{machine['kernel']}, {machine['congestionControl']} congestion control.", ""]
+    names = ["sidecar", "haproxy", "nginx", "envoy", "openssl"]
+    rows = [[table, *(versions[name] for name in names)] for table, versions in results["versions"].items()]
+    return "\n".join(lines) + "\n" + markdown(["versions", *names], rows)
+
+
+def targets_table(results: dict) -> str:
+    headings = ["work", "target", "sidecar", "spread", "against", "met", "floor"]
+    return markdown(headings, [
+        [row.title, row.target, row.value, row.spread, row.against, "yes" if row.is_met else "**no**", row.limit]
+        for row in targets.rows(results)])
+
+
+def rows_table(results: dict, table: str) -> str:
+    chosen = [work for work in works.FULL if report.work_rows(results["samples"], table, work)]
+    rows = []
+    for work in chosen:
+        rows.append([f"**{work.title}**"] + [""] * (len(report.HEADINGS)))
+        rows += report.work_rows(results["samples"], table, work)
+    return markdown([table, *report.HEADINGS], rows) if rows else ""
+
+
+def markdown(headings: list[str], rows: list[list[str]]) -> str:
+    lines = [headings, ["---"] + ["--:"] * (len(headings) - 1), *([cell.strip() for cell in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

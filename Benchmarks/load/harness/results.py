@@ -1,0 +1,59 @@
+"""Everything that a run found, as JSON: enough to make the tables, charts and the page from it, and to judge them."""
+
+import datetime
+import json
+import pathlib
+import subprocess
+
+from . import machine
+from .candidates import Programs
+from .places import Place
+
+FORMAT = 1
+
+
+def begin(options: dict) -> dict:
+    """An empty result: when, where, and how it was measured."""
+    return {
+        "format": FORMAT,
+        "begun": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "options": options,
+        "machine": machine.description(),
+        "versions": {},
+        "settings": {},
+        "samples": [],
+        "memory": [],
+        "growth": [],
+        "checks": [],
+    }
+
+
+def versions(programs: Programs, place: Place) -> dict[str, str]:
+    """Of everybody, as they are at a place."""
+
+    def first_line(program: str, *arguments: str) -> str:
+        return place.output([program, *arguments]).splitlines()[0]
+
+    # "/path/of/envoy  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL"
+    envoy = place.output([place.bring(programs.envoy), "--version"]).split("version: ")[-1].split("/")
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=pathlib.Path(__file__).parent, capture_output=True, text=True)
+    return {
+        "sidecar": f"{first_line(place.bring(programs.sidecar), 'version')} ({commit.stdout.strip() or 'no repository'})",
+        "haproxy": first_line(place.program("haproxy"), "-v").split()[2],
+        "nginx": first_line(place.program("nginx"), "-e", "stderr", "-v").rsplit("/", 1)[1],
+        "envoy": envoy[1],
+        "openssl": first_line(place.program("openssl"), "version").split()[1],
+    }
+
+
+def save(results: dict, path: pathlib.Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def load(path: pathlib.Path) -> dict:
+    results = json.loads(path.read_text())
+    if results.get("format") != FORMAT:
+        raise ValueError(f"{path} has another format than this version of the benchmark writes")
+    return results
