@@ -23,13 +23,20 @@ struct TLSMaterial: ~Copyable {
     let key = try PEMBytes.read(path: identity.privateKey, mode: &mode)
     var warnings: [String] = []
     // Kubernetes writes secrets with mode 0640 for an fsGroup; nobody else has any business with a key.
-    if mode & mode_t(S_IRWXO | S_IWGRP | S_IXGRP) != 0 {
+    if mode & mode_t(S_IRWXO | S_IWGRP | S_IXGRP) != 0, !isOnReadOnlyMount(identity.privateKey) {
       let octal = String(mode, radix: 8)
       warnings.append("\(identity.privateKey): has mode 0\(octal), and a private key wants 0600, or 0640 for a group")
     }
     return TLSMaterial(
       files: (identity.certificate, identity.privateKey, identity.trustBundle), certificate: certificate, key: key,
       bundle: bundle, warnings: warnings)
+  }
+
+  /// As a Secret's volume is. Its files belong to root, and without an fsGroup they are readable for all or for nobody but
+  /// root; who may read them there is decided by who mounts the volume.
+  private static func isOnReadOnlyMount(_ path: String) -> Bool {
+    var status = statvfs()
+    return statvfs(path, &status) == 0 && status.f_flag & UInt(ST_RDONLY) != 0
   }
 
   /// Takes PEM text from memory.

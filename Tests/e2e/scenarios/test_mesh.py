@@ -97,6 +97,12 @@ class Mesh(MeshTestCase):
                 self.assertEqual(answer.stdout, "")
         self.assertNotIn("/hello?plain", self.server.app.logs)
 
+    def test_a_sidecar_starts_without_a_warning(self):
+        for pod in (self.server, self.client):
+            warnings = [line for line in pod.sidecar.logs.splitlines() if " WARNING " in line]
+            # The machine's limit on open files may be lower than a node's.
+            self.assertEqual([line for line in warnings if "limits.connections" not in line], [])
+
     def test_an_app_reaches_itself_through_the_address_of_its_pod(self):
         for host in self.server.hosts:
             with self.subTest(host=host):
