@@ -90,9 +90,10 @@ bench-idle: release ## What an idle sidecar costs: memory, time to ready
 check-deploy: setup-tests ## Manifests, rules and dashboard: rendered, validated and held to their promises
 	deploy/check.sh
 
-lint: ## Format and shell checks; warnings are errors
+lint: ## Format, shell and links; warnings are errors
 	swift format lint --strict --recursive --parallel $(SOURCES)
 	scripts/lint-shell
+	scripts/lint-links
 
 format: ## Format the Swift sources in place
 	swift format --in-place --recursive --parallel $(SOURCES)

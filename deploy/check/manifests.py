@@ -162,6 +162,9 @@ def check_example(directory, sources):
         if after is None:
             failures.append(f"{path}: {before['kind']} {before['metadata']['name']} is gone")
             continue
+        if before["metadata"].get("annotations", {}).get("sidecar-proxy/inject") == "false":
+            expect(template(after) == template(before), f"{path}: {before['metadata']['name']} asked to be left alone")
+            continue
         check_sidecar(path, template(after), True, seccomp, redirects)
         rest = without_hashes(without_sidecar(template(after)), renders)
         expect(rest == without_sidecar(template(before)), f"{path}: the app's own pod template has changed")
@@ -176,7 +179,27 @@ def check_example(directory, sources):
     expect(all(d["data"]["sidecar.yaml"] == text for d in configurations), f"{path}: sidecar.yaml is not the file's")
 
 
+def check_forms():
+    """What is said in several places is the same: both forms, and what the component adds."""
+    specs = {}
+    for name in ("native", "plain"):
+        pod = next(document for document in load(f"pod/{name}.yaml") if document["kind"] == "Pod")
+        specs[name] = {**named(pod["spec"]["initContainers"]), **named(pod["spec"]["containers"])}
+        specs[name]["volumes"] = pod["spec"]["volumes"]
+    added = template(load("kustomize/component/workload.yaml")[0])["spec"]
+    component = {**named(added["initContainers"]), "volumes": added["volumes"]}
+    for key, value in component.items():
+        expect(specs["native"][key] == value, f"pod/native.yaml: {key} is not what the component adds")
+    # In the plain form it is an ordinary container, and a hook holds the next one up until it is ready.
+    sidecar = dict(specs["plain"].pop("sidecar-proxy"))
+    expect(sidecar.pop("lifecycle", None), "pod/plain.yaml: nothing waits for the sidecar")
+    sidecar["restartPolicy"] = "Always"
+    expect(sidecar == specs["native"].pop("sidecar-proxy"), "pod/: the sidecars of the two forms differ")
+    expect(specs["plain"] == specs["native"], "pod/: native.yaml and plain.yaml differ in more than their form")
+
+
 def main():
+    check_forms()
     for directory in sorted(glob.glob("examples/*/") + glob.glob("examples/namespaces/*/")):
         if os.path.exists(os.path.join(directory, "sidecar.yaml")):
             base = os.path.join(directory, "../base")

@@ -17,6 +17,9 @@ import yaml
 SCRAPE_LABELS = {"namespace", "pod", "job", "instance", "container", "le"}
 KNOWN_UNITS = {"short", "s", "bytes", "Bps", "cps", "ops", "percentunit"}
 PANELS = {"stat", "timeseries"}
+# Of the Prometheus Operator's API (monitoring.coreos.com/v1), as far as it is used here.
+POD_MONITOR_KEYS = {"namespaceSelector", "selector", "podMetricsEndpoints"}
+ENDPOINT_KEYS = {"port", "path", "interval", "relabelings"}
 
 failures = []
 
@@ -81,6 +84,24 @@ def check_rules(metrics):
     return recorded
 
 
+def check_pod_monitor():
+    """Kubernetes' schemas don't know it; it has to find the port of the manifests, and to give the rules their job."""
+    (monitor,) = yaml.safe_load_all(open("prometheus/podmonitor.yaml", encoding="utf-8"))
+    place = "prometheus/podmonitor.yaml"
+    expect((monitor["apiVersion"], monitor["kind"]) == ("monitoring.coreos.com/v1", "PodMonitor"), f"{place}: the kind")
+    spec = monitor["spec"]
+    expect(set(spec) <= POD_MONITOR_KEYS, f"{place}: unknown keys {set(spec) - POD_MONITOR_KEYS}")
+    patch = yaml.safe_load(open("kustomize/component/workload.yaml", encoding="utf-8"))
+    containers = patch["spec"]["template"]["spec"]["initContainers"]
+    ports = {port["name"] for container in containers for port in container.get("ports", [])}
+    for endpoint in spec["podMetricsEndpoints"]:
+        expect(set(endpoint) <= ENDPOINT_KEYS, f"{place}: unknown keys {set(endpoint) - ENDPOINT_KEYS}")
+        expect(endpoint["port"] in ports, f"{place}: the component names no port {endpoint['port']}")
+        expect(endpoint["path"] == "/metrics", f"{place}: nothing is served at {endpoint['path']}")
+        jobs = [rule["replacement"] for rule in endpoint["relabelings"] if rule["targetLabel"] == "job"]
+        expect(jobs == ["sidecar-proxy"], f"{place}: the job is {jobs}, and the rules go by sidecar-proxy")
+
+
 def check_layout(panels):
     """No two panels share a cell of Grafana's grid, which is 24 columns wide."""
     taken = {}
@@ -130,6 +151,7 @@ def check_dashboard(metrics, recorded):
 
 def main():
     metrics = documented()
+    check_pod_monitor()
     recorded = check_rules(metrics)
     queries = check_dashboard(metrics, recorded)
     for failure in failures:

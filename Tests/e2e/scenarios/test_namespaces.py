@@ -42,6 +42,8 @@ class Namespaces(MeshTestCase):
             principal: cls.play_client(principal.replace("/", "-"), principal, configuration_without_outbound_policy())
             for principal in WELCOME
         }
+        tests = (EXAMPLE / "integration-tests/sidecar.yaml").read_text(encoding="utf-8")
+        cls.integration_tests = cls.play_client("tests", "dev/integration-tests", tests)
 
     def is_answered(self, caller, server):
         answer = caller.get(server.url("/hello"))
@@ -59,6 +61,12 @@ class Namespaces(MeshTestCase):
             lambda line: line["principal"] == "spiffe://cluster.local/ns/dev/sa/web", "the caller's line"
         )
         self.assertEqual((line["reason"], line["sent_bytes"]), ("denied", 0))
+
+    def test_the_integration_tests_reach_staging_alone(self):
+        """As the example's own configuration has it: dev would let them in, but isn't what they are for."""
+        for namespace, server in self.servers.items():
+            with self.subTest(namespace=namespace):
+                self.assertEqual(self.is_answered(self.integration_tests, server), namespace == "staging")
 
     def test_a_call_into_another_namespace_ends_on_its_way_out(self):
         """staging would let nobody of prod in either; here prod's own sidecar refuses first."""
