@@ -101,6 +101,16 @@ struct EndpointTests {
     #expect(!client.isOpen)
   }
 
+  @Test("What follows a request that closes is not answered, whatever it is", arguments: ["GET /hello", "garbage\r\n"])
+  func closeIsLast(rest: String) throws {
+    let client = try Client()
+    client.send("GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" + rest + " HTTP/1.1\r\nHost: x\r\n\r\n")
+    let answers = client.received()
+    #expect(answers.hasSuffix("\r\n\r\nhello\n"))
+    #expect(answers.ranges(of: "HTTP/1.1 ").count == 1)
+    #expect(!client.isOpen)
+  }
+
   @Test(
     "Wrong requests get their own status",
     arguments: [

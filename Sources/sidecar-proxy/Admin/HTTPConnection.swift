@@ -15,8 +15,8 @@ final class HTTPConnection: ChannelInboundHandler {
     case idle
     /// The head has come; the body is coming, this many bytes so far.
     case receiving(HTTPRequestHead, bodyBytes: Int)
-    /// Answered with an error: what still comes is dropped until the channel closes.
-    case refused
+    /// The last answer is given, or refused: what still comes is dropped until the channel closes, even if it is no HTTP.
+    case ending
   }
 
   private let routes: RouteTable
@@ -28,12 +28,12 @@ final class HTTPConnection: ChannelInboundHandler {
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     switch (unwrapInboundIn(data), state) {
-    case (_, .refused):
+    case (_, .ending):
       break
     case (.head, _) where !context.channel.isWritable:
       // Whoever asks on and on without reading would have its answers pile up in memory: past SwiftNIO's high-water mark
       // of 64 KiB it gets what is on its way, if it takes that in time, and no more.
-      state = .refused
+      state = .ending
     case (.head(let head), _):
       if let refusal = HTTPConnection.refusal(head) { return refuse(refusal, head, context) }
       state = .receiving(head, bodyBytes: 0)
@@ -44,7 +44,7 @@ final class HTTPConnection: ChannelInboundHandler {
       }
       state = .receiving(head, bodyBytes: total)
     case (.end, .receiving(let head, _)):
-      state = .idle
+      state = head.isKeepAlive ? .idle : .ending
       let request = HTTPRequest(method: head.method, uri: head.uri, headers: head.headers)
       send(routes.respond(to: request), to: head, keepAlive: head.isKeepAlive, context)
     case (.body, .idle), (.end, .idle):
@@ -54,8 +54,8 @@ final class HTTPConnection: ChannelInboundHandler {
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
     guard error is HTTPParserError else { return context.close(promise: nil) }
-    // A second error of the same client gets no second answer.
-    if case .refused = state { return context.close(promise: nil) }
+    // The answer that is on its way was the last one (RFC 9112 section 9.6).
+    if case .ending = state { return }
     let head = HTTPRequestHead(version: .http1_1, method: .GET, uri: "/")
     refuse(.text(.badRequest, "this is not HTTP/1.1"), head, context)
   }
@@ -74,7 +74,7 @@ final class HTTPConnection: ChannelInboundHandler {
   }
 
   private func refuse(_ response: HTTPResponse, _ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
-    state = .refused
+    state = .ending
     send(response, to: head, keepAlive: false, context)
   }
 
@@ -96,11 +96,11 @@ final class HTTPConnection: ChannelInboundHandler {
     let connection = NIOLoopBound(self, eventLoop: context.eventLoop)
     taken.futureResult.whenComplete { _ in
       connection.value.answersPending -= 1
-      let isLast = connection.value.isRefused && connection.value.answersPending == 0
+      let isLast = connection.value.isEnding && connection.value.answersPending == 0
       if !keepAlive || isLast { channel.close(promise: nil) }
     }
     context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: taken)
   }
 
-  private var isRefused: Bool { if case .refused = state { true } else { false } }
+  private var isEnding: Bool { if case .ending = state { true } else { false } }
 }
