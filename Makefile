@@ -12,6 +12,14 @@ TEST_OUTSIDE := swift test --skip-build --no-parallel --filter '$(OUTSIDE)'
 SIM_TEST := swift test -c release -Xswiftc -enable-testing --scratch-path .build-sim --disable-xctest
 SEEDS := 2000
 FIRST := 0
+# The tests once more, optimised, instrumented, and linked with libFuzzer: the toolchain has it without a main() of its own.
+FUZZ_BUILD := .build-fuzz
+FUZZER = $(shell swiftc -print-target-info | sed -n 's/.*"runtimeResourcePath": "\(.*\)".*/\1/p')/clang/lib/linux/libclang_rt.fuzzer_no_main-$(shell uname -m).a
+FUZZ_FLAGS = -c release --scratch-path $(FUZZ_BUILD) --sanitize=address --disable-xctest -Xswiftc -enable-testing \
+  -Xswiftc -sanitize-coverage=edge,trace-cmp,inline-8bit-counters,pc-table \
+  -Xlinker --whole-archive -Xlinker $(FUZZER) -Xlinker --no-whole-archive -Xlinker -lstdc++
+TARGETS := client-hello configuration endpoints principals worker
+SECONDS := 60
 # Allocation counts mean nothing under a sanitizer.
 SANITIZED := --skip AllocationTests
 # Programs for the tests that Debian doesn't have.
@@ -64,6 +72,14 @@ else
 	SIM_SEEDS=$(SEEDS) SIM_FIRST=$(FIRST) $(SIM_TEST) --filter SimulationTests
 endif
 
+fuzz: setup ## Each fuzz target for SECONDS=60; TARGETS="configuration worker" runs some of them
+	swift build --build-tests $(FUZZ_FLAGS)
+	scripts/fuzz $(FUZZ_BUILD) run $(SECONDS) $(TARGETS)
+
+fuzz-corpora: setup ## Add what the fuzzers have found to the corpora in the repository, as few inputs as cover it
+	swift build --build-tests $(FUZZ_FLAGS)
+	scripts/fuzz $(FUZZ_BUILD) merge $(TARGETS)
+
 asan: setup-tests ## Unit, kernel and loopback tests under AddressSanitizer
 	SIDECAR_TEST_TOOLS=required ASAN_OPTIONS=detect_leaks=0 \
 	  swift test --sanitize=address --scratch-path .build-asan --disable-xctest $(SANITIZED)
@@ -99,4 +115,4 @@ format: ## Format the Swift sources in place
 	swift format --in-place --recursive --parallel $(SOURCES)
 
 clean: ## Remove what was built
-	rm -rf .build .build-asan .build-sim .build-tsan
+	rm -rf .build .build-asan .build-fuzz .build-sim .build-tsan

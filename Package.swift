@@ -42,7 +42,8 @@ let package = Package(
     .testTarget(
       name: "KernelConformanceTests", dependencies: ["CAllocationCounter", "IOUring", "KernelTestSupport"]),
     .testTarget(name: "EngineTests", dependencies: ["ProxyCore"]),
-    .testTarget(name: "SimulationTests", dependencies: ["IOUring", "KernelTestSupport", "Metrics", "ProxyCore"]),
+    .testTarget(
+      name: "SimulationTests", dependencies: ["FuzzSupport", "IOUring", "KernelTestSupport", "Metrics", "ProxyCore"]),
     .testTarget(
       name: "WorkerTests",
       dependencies: ["CAllocationCounter", "IOUring", "KernelTestSupport", "Metrics", "ProxyCore"]),
@@ -50,13 +51,17 @@ let package = Package(
     .systemLibrary(name: "CTestSupport", path: "Tests/CTestSupport"),
     .target(name: "TestSupport", dependencies: ["COpenSSL", "CTestSupport"], path: "Tests/TestSupport"),
 
+    // Fuzz targets stand in the bundles of what they fuzz; this leads them to their corpora and to libFuzzer.
+    .systemLibrary(name: "CLibFuzzer", path: "Tests/CLibFuzzer"),
+    .target(name: "FuzzSupport", dependencies: ["CLibFuzzer"], path: "Tests/FuzzSupport"),
+
     .testTarget(name: "MetricsTests", dependencies: ["Metrics"]),
-    .testTarget(name: "ConfigurationTests", dependencies: ["ProxyCore"]),
-    .testTarget(name: "TLSTests", dependencies: ["COpenSSL", "ProxyCore"]),
+    .testTarget(name: "ConfigurationTests", dependencies: ["FuzzSupport", "ProxyCore"]),
+    .testTarget(name: "TLSTests", dependencies: ["COpenSSL", "FuzzSupport", "ProxyCore"]),
     .testTarget(
       name: "LifecycleTests",
       dependencies: [
-        "CZlib", "Metrics", "ProxyCore", "sidecar-proxy",
+        "CZlib", "FuzzSupport", "Metrics", "ProxyCore", "sidecar-proxy",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOEmbedded", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),

@@ -67,7 +67,7 @@ final class World {
     self.kind = kind
     network =
       kind == .simulation
-      ? SimulatedNetwork(SimulatedWorld(seed: 1, bufferSize: bufferSize, bufferCount: buffers)) : nil
+      ? SimulatedNetwork(SimulatedWorld(SeededGenerator(seed: 1), bufferSize: bufferSize, bufferCount: buffers)) : nil
     kernel = try kind.make(bufferSize: bufferSize, buffers: buffers, simulated: network?.world)
   }
 

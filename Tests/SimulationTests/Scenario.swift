@@ -7,7 +7,7 @@ import KernelTestSupport
 
 @testable import ProxyCore
 
-/// The parameters of one simulation, all drawn from its seed.
+/// The parameters of one simulation, all drawn from its seed, or from a fuzzer's input.
 struct Scenario {
   /// Something that the control thread does before a given turn.
   struct Intervention {
@@ -23,7 +23,8 @@ struct Scenario {
     var kind: Kind
   }
 
-  let seed: UInt64
+  /// Where the generators of the run come from.
+  let chance: SeededGenerator
   let faults: FaultPlan
   let bufferSize: Int
   let bufferCount: Int
@@ -44,9 +45,11 @@ struct Scenario {
   /// From this turn on nothing goes wrong any more.
   let calmTurn: Int
 
-  init(seed: UInt64) {
-    var random = SeededGenerator(seed: seed)
-    self.seed = seed
+  init(seed: UInt64) { self.init(SeededGenerator(seed: seed)) }
+
+  init(_ chance: SeededGenerator) {
+    var random = chance
+    self.chance = chance
     faults = FaultPlan.swarm(&random)
     bufferSize = random.pick([512, 4_096, 16_384])
     bufferCount = random.pick([2, 4, 16, 64])

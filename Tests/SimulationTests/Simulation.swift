@@ -48,11 +48,11 @@ final class Simulation {
 
   init(_ scenario: Scenario) throws(KernelError) {
     self.scenario = scenario
-    random = SeededGenerator(seed: scenario.seed ^ 0xac70_75)
-    var capacities = SeededGenerator(seed: scenario.seed ^ 0xcafe)
+    random = scenario.chance.part(0xac70_75)
+    var capacities = scenario.chance.part(0xcafe)
     let capacityMax = scenario.socketCapacityMax
     world = SimulatedWorld(
-      seed: scenario.seed ^ 0x0a11, faults: scenario.faults, bufferSize: scenario.bufferSize,
+      scenario.chance.part(0x0a11), faults: scenario.faults, bufferSize: scenario.bufferSize,
       bufferCount: scenario.bufferCount, socketCapacity: { capacities.magnitude(capacityMax / 64...capacityMax) })
     world.descriptorsMax = scenario.descriptorsMax
     wake = try EventDescriptor.make()
@@ -92,7 +92,7 @@ final class Simulation {
       turns += 1
       collectRecords()
       if world.isSilent { problems += checkResetsPassedOn() }
-      if !isCalm, turns >= scenario.calmTurn || world.isSilent {
+      if !isCalm, turns >= scenario.calmTurn || world.isSilent || scenario.chance.isExhausted {
         calmDown()
         calmedAt = turns
       } else if isCalm, isOver, !worker.stops {
@@ -216,7 +216,7 @@ final class Simulation {
     let server = SimulatedParty(
       name: "server of \(dialogue.client.name)", stream: stream, temperament: scenario.temperament(&random),
       saying: Pattern(stream: 2 * clientStream.id + 1), hearing: Pattern(stream: 2 * clientStream.id),
-      random: SeededGenerator(seed: random.next()), world: world)
+      random: random.split(), world: world)
     if isCalm { server.calmDown() }
     dialogue.server = server
   }
@@ -228,7 +228,7 @@ final class Simulation {
     let client = SimulatedParty(
       name: "client \(stream.id)", stream: stream, temperament: scenario.temperament(&random),
       saying: Pattern(stream: 2 * stream.id), hearing: Pattern(stream: 2 * stream.id + 1),
-      random: SeededGenerator(seed: random.next()), world: world)
+      random: random.split(), world: world)
     if isCalm { client.calmDown() }
     let dialogue = Dialogue(client: client, listener: listener.id.rawValue)
     dialogues.append(dialogue)

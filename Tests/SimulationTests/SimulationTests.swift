@@ -20,6 +20,8 @@ import Testing
     getenv(variable).flatMap { UInt64(String(cString: $0)) }
   }
 
+  static let isTraced = number("SIM_TRACE") == 1
+
   private static let seedRange: Range<UInt64> = {
     let first = number("SIM_FIRST") ?? 0
     return first..<first &+ (number("SIM_SEEDS") ?? seedsByDefault)
@@ -43,7 +45,7 @@ import Testing
   @Test(.enabled(if: number("SIM_SEED") != nil, "only when SIM_SEED names one"))
   func replay() throws {
     let seed = try #require(Self.number("SIM_SEED"))
-    let found = try Self.run(seed, isTraced: Self.number("SIM_TRACE") == 1).check()
+    let found = try Self.run(seed, isTraced: Self.isTraced).check()
     #expect(found == [], "seed \(seed)")
   }
 

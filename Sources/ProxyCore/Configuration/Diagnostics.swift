@@ -18,8 +18,8 @@ public enum SourceLocation: Sendable, Hashable, CustomStringConvertible {
     switch self {
     case .file(let path, let line, let column): "\(path):\(line):\(column)"
     case .wholeFile(let path): path
-    case .environment(let name): "environment \(name)"
-    case .flag(let text): text
+    case .environment(let name): "environment \(shortened(name))"
+    case .flag(let text): shortened(text)
     case .configuration: "configuration"
     }
   }

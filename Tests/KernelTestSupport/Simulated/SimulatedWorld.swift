@@ -98,10 +98,10 @@ public final class SimulatedWorld {
   public var tracer: ((String) -> Void)?
 
   public init(
-    seed: UInt64, faults: FaultPlan = .none, bufferSize: Int = 4_096, bufferCount: Int = 16,
+    _ random: SeededGenerator, faults: FaultPlan = .none, bufferSize: Int = 4_096, bufferCount: Int = 16,
     socketCapacity: @escaping () -> Int = { 65_536 }
   ) {
-    random = SeededGenerator(seed: seed)
+    self.random = random
     self.faults = faults
     self.bufferSize = bufferSize
     self.bufferCount = bufferCount
