@@ -35,6 +35,10 @@ extension HostKernel where Self: ~Copyable {
     StreamOptions.keepAlive(socket)
   }
 
+  public mutating func sendUnpaced(_ socket: Descriptor) {
+    StreamOptions.sendUnpaced(on: socket)
+  }
+
   public mutating func peerAddress(_ socket: Descriptor, into storage: UnsafeMutableRawBufferPointer) -> Int32 {
     var length = UInt32(storage.count)
     return getpeername(socket.rawValue, storage.sockaddrPointer, &length) == 0 ? 0 : -errno
@@ -115,6 +119,15 @@ public enum StreamOptions {
     set(socket, Int32(IPPROTO_TCP), TCP_KEEPIDLE, keepaliveIdleSeconds)
     set(socket, Int32(IPPROTO_TCP), TCP_KEEPINTVL, keepaliveIntervalSeconds)
     set(socket, Int32(IPPROTO_TCP), TCP_KEEPCNT, keepaliveProbes)
+  }
+
+  /// For a socket whose other end is on this host. Many hosts send with BBR, which paces by timers and in small segments
+  /// whatever the path is: over loopback that doubles the processor time of bulk, and there is no network to be fair to.
+  /// Reno neither paces nor measures; every kernel has it and allows it to everybody. tcp(7), TCP_CONGESTION.
+  public static func sendUnpaced(on socket: Descriptor) {
+    let algorithm: StaticString = "reno"
+    _ = setsockopt(
+      socket.rawValue, Int32(IPPROTO_TCP), TCP_CONGESTION, algorithm.utf8Start, UInt32(algorithm.utf8CodeUnitCount))
   }
 
   private static func set(_ socket: Descriptor, _ level: Int32, _ option: Int32, _ value: Int32) {

@@ -184,6 +184,8 @@ public protocol Kernel: ~Copyable {
   mutating func configureStream(_ socket: Descriptor)
   /// Has the kernel ask a silent TCP peer now and then whether it is still there. SO_KEEPALIVE and tcp(7).
   mutating func keepAlive(_ socket: Descriptor)
+  /// The other end is on this host: no network is to be spared on the way. See `StreamOptions.sendUnpaced`.
+  mutating func sendUnpaced(_ socket: Descriptor)
   /// The address of the other side; `-errno` if the socket is no longer connected. getpeername(2).
   mutating func peerAddress(_ socket: Descriptor, into storage: UnsafeMutableRawBufferPointer) -> Int32
   /// The socket's own address. getsockname(2).

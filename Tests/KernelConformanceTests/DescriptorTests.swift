@@ -62,6 +62,21 @@ import Testing
     world.close(lone)
   }
 
+  /// A socket whose other end is on this host sends as fast as it can; others keep what the host has set.
+  @Test(arguments: KernelKind.allCases)
+  func sendingUnpaced(kind: KernelKind) throws {
+    let world = try World(kind)
+    let (near, other) = (try world.pair(), try world.pair())
+    let before = world.congestionControl(near.near)
+    world.sendUnpaced(near.near)
+    #expect(world.congestionControl(near.near) == (before == nil ? nil : "reno"))
+    #expect(world.congestionControl(other.near) == before)
+    for pair in [near, other] {
+      pair.far.close()
+      world.close(pair.near)
+    }
+  }
+
   /// Operations on a number that nobody owns complete with an error, as everything completes.
   @Test(arguments: KernelKind.allCases)
   func closedDescriptorIsEBADF(kind: KernelKind) throws {

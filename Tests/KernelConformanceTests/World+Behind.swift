@@ -13,6 +13,16 @@ extension World {
     return fcntl(descriptor, F_GETFL) & O_NONBLOCK != 0 && fcntl(descriptor, F_GETFD) & FD_CLOEXEC != 0
   }
 
+  /// The algorithm that a socket sends by; nil in the simulation, which has none.
+  func congestionControl(_ socket: Descriptor) -> String? {
+    guard network == nil else { return nil }
+    // TCP_CA_NAME_MAX, tcp(7).
+    var name = [CChar](repeating: 0, count: 16)
+    var length = UInt32(name.count)
+    guard getsockopt(socket.rawValue, Int32(IPPROTO_TCP), TCP_CONGESTION, &name, &length) == 0 else { return "none" }
+    return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
   /// Gives a socket a number that this test alone uses, so that the next round gets the same again.
   func renumber(_ socket: Descriptor) throws -> Descriptor {
     // In the simulation the lowest free number is always the next.

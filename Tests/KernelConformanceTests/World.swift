@@ -155,6 +155,7 @@ final class World {
   func splice(from: Descriptor, to: Descriptor, count: Int) -> Int { kernel.splice(from: from, to: to, count: count) }
   func shutdown(_ socket: Descriptor, _ direction: ShutdownDirection) -> Int32 { kernel.shutdown(socket, direction) }
   func resetOnClose(_ socket: Descriptor) { kernel.resetOnClose(socket) }
+  func sendUnpaced(_ socket: Descriptor) { kernel.sendUnpaced(socket) }
   func close(_ descriptor: Descriptor) { kernel.close(descriptor) }
   func acknowledge(_ event: Descriptor) { kernel.acknowledge(event) }
   func localAddress(_ socket: Descriptor, into storage: UnsafeMutableRawBufferPointer) -> Int32 {

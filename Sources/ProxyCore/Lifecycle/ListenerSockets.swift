@@ -44,6 +44,7 @@ struct ListenerSockets {
         let socket = try bound(listener, to: address, sharesPort: true)
         descriptors.append(socket)
         StreamOptions.apply(to: socket)
+        if address.ip.isLoopback { StreamOptions.sendUnpaced(on: socket) }
         guard listen(socket.rawValue, backlog) == 0 else { throw refusal(listener, "listen on", errno) }
         address = localAddress(socket) ?? address
       }

@@ -15,6 +15,7 @@ extension Worker where K: ~Copyable {
   mutating func enterBulk(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction) {
     let half = connection.half(direction)
     half.pointee.modeVotes = 0
+    if connection.isOnThisHost(direction.sink) { kernel.sendUnpaced(connection.descriptor(direction.sink)) }
     if connection.pointee.tls != nil {
       enterCopied(slot, connection, direction)
     } else if let pipe = pipes.take(&kernel) {

@@ -117,6 +117,12 @@ extension UnsafeMutablePointer<Connection> {
     side == .downstream ? pointee.downstream : pointee.upstream
   }
 
+  /// Whether a side's other end is reached over loopback, so that no network lies between.
+  func isOnThisHost(_ side: Side) -> Bool {
+    let address = side == .downstream ? pointee.downstreamAddress : pointee.upstreamAddress.socketAddress
+    return address?.ip.isLoopback ?? false
+  }
+
   /// The address of the connect in flight.
   var upstreamAddressPointer: UnsafeRawPointer {
     UnsafeRawPointer(self) + MemoryLayout<Connection>.offset(of: \.upstreamAddress)!

@@ -19,6 +19,7 @@ public enum Call: Equatable, Sendable {
   case openSocket(family: Int32)
   case configureStream(Descriptor)
   case keepAlive(Descriptor)
+  case sendUnpaced(Descriptor)
   case peerAddress(Descriptor)
   case localAddress(Descriptor)
   case originalDestination(Descriptor, isIPv6: Bool)
@@ -83,6 +84,7 @@ struct CallPrinter {
     case .openSocket(let family): "openSocket(family: \(family))"
     case .configureStream(let socket): "configureStream(\(name(socket)))"
     case .keepAlive(let socket): "keepAlive(\(name(socket)))"
+    case .sendUnpaced(let socket): "sendUnpaced(\(name(socket)))"
     case .peerAddress(let socket): "peerAddress(\(name(socket)))"
     case .localAddress(let socket): "localAddress(\(name(socket)))"
     case .originalDestination(let socket, let isIPv6): "originalDestination(\(name(socket)), isIPv6: \(isIPv6))"

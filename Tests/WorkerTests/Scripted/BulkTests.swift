@@ -33,7 +33,7 @@ import Testing
     bench.turn(
       [.sent(16, to: .server)],
       expecting: [
-        .recycle(2), .openPipe(capacity, gives: .scripted),
+        .recycle(2), .sendUnpaced(.server), .openPipe(capacity, gives: .scripted),
         .splice(.client, .pipeIn, capacity, moves: 100_000), .splice(.pipeOut, .server, 100_000, moves: 100_000),
         .splice(.client, .pipeIn, capacity, moves: -Int(EAGAIN)), .poll(.client, .readable),
       ])
@@ -132,7 +132,8 @@ import Testing
     bench.turn(
       [.sent(16, to: .server)],
       expecting: [
-        .recycle(2), .splice(.client, .pipeIn, Self.capacity, moves: -Int(EAGAIN)), .poll(.client, .readable),
+        .recycle(2), .sendUnpaced(.server), .splice(.client, .pipeIn, Self.capacity, moves: -Int(EAGAIN)),
+        .poll(.client, .readable),
       ])
   }
 
@@ -260,7 +261,8 @@ import Testing
     bench.turn(
       [.received(full, from: .client, buffer: 2, socketNonEmpty: true)], expecting: [.send(.server, full)])
     bench.turn(
-      [.sent(16, to: .server)], expecting: [.recycle(2)] + refusal + [.receive(.client, into: bulkSize)])
+      [.sent(16, to: .server)],
+      expecting: [.recycle(2), .sendUnpaced(.server)] + refusal + [.receive(.client, into: bulkSize)])
     return bench
   }
 
