@@ -19,6 +19,46 @@ import Testing
     #expect(!pair.server.isResumed)
   }
 
+  @Test("libssl hands over when it has nothing left to do: a server's with the ticket, a client's with its arrival")
+  func handOver() throws {
+    let mesh = try Mesh()
+    let pair = Pair(mesh.client, mesh.server)
+    pair.run()
+    #expect(pair.server.ownsRecords)
+    #expect(pair.client.ownsRecords, "the ticket came with the end of the handshake")
+    let words = Array("all the world's a stage".utf8)
+    pair.client.send(words)
+    pair.server.send(words)
+    pair.run()
+    #expect(pair.server.plaintext == words && pair.client.plaintext == words)
+  }
+
+  @Test("A client whose keys change before it has handed over leaves its records to libssl, and all goes on")
+  func noHandOver() throws {
+    let mesh = try Mesh()
+    let pair = Pair(mesh.client, mesh.server)
+    // Up to the client's Finished; the ticket stays on the wire.
+    pair.client.step()
+    for _ in 0..<2 {
+      (pair.server.inbox, pair.client.outbox) = (pair.client.outbox, [])
+      pair.server.step()
+      (pair.client.inbox, pair.server.outbox) = (pair.server.outbox, [])
+      if !pair.client.isComplete { pair.client.step() }
+    }
+    try #require(pair.client.isComplete && pair.server.ownsRecords && !pair.client.ownsRecords)
+    pair.server.session.updateKeys(askingPeer: true)
+    pair.server.send(Array("under a new key".utf8))
+    for round in UInt8(0)..<3 {
+      pair.run()
+      #expect(!pair.client.ownsRecords)
+      pair.client.send([round])
+      pair.server.send([round])
+    }
+    pair.run()
+    #expect(pair.server.plaintext == [0, 1, 2])
+    #expect(pair.client.plaintext == Array("under a new key".utf8) + [0, 1, 2])
+  }
+
   @Test(arguments: 0..<60)
   func everyByteArrivesHoweverItIsCut(seed: UInt64) throws {
     var generator = SeededGenerator(seed: seed)

@@ -55,6 +55,12 @@ struct OutputWindow {
   /// Where the next byte goes.
   var end: UnsafeMutablePointer<UInt8>? { start.map { $0 + count } }
 
+  /// The bytes that were filled after the first `position`.
+  func bytes(from position: Int) -> UnsafeRawBufferPointer {
+    precondition(position >= 0 && position <= count)
+    return UnsafeRawBufferPointer(start: start.map { $0 + position }, count: count - position)
+  }
+
   /// Counts `length` bytes that were written at `end`.
   mutating func fill(_ length: Int) {
     precondition(length >= 0 && length <= room, "wrote more bytes than there is room for")

@@ -104,6 +104,7 @@ private func recallPeer(of session: OpaquePointer, _ state: UnsafeMutablePointer
 /// Keeps a ticket that a server has sent us. Returning 1 takes the reference over. See SSL_CTX_sess_set_new_cb(3).
 func storeClientTicket(_ ssl: OpaquePointer?, _ session: OpaquePointer?) -> Int32 {
   let state = WindowBIO.state(of: ssl)
+  state.pointee.ticketHasCome = true
   guard let session, let key = state.pointee.ticketKey, let peer = state.pointee.peer,
     SSL_SESSION_is_resumable(session) == 1
   else { return 0 }

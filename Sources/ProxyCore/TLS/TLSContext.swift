@@ -111,6 +111,8 @@ extension TLSContext {
         SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN | SSL_MODE_ENABLE_PARTIAL_WRITE
           | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER))
     shim_SSL_CTX_set_max_cert_list(context, peerChainSizeMax)
+    // The secrets go to the session's record layer; see `TLSSession`.
+    SSL_CTX_set_keylog_callback(context, learnSecret)
     return context
   }
 
@@ -132,6 +134,7 @@ extension TLSContext {
     // Tickets go to the engine's cache through the callback; libssl's own cache has a lock.
     shim_SSL_CTX_set_session_cache_mode(client, Int(SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL))
     SSL_CTX_sess_set_new_cb(client, storeClientTicket)
+    SSL_CTX_set_msg_callback(client, noteKeyUpdate)
   }
 
   /// What SVIDs are signed with in practice, the common one first; a short list makes short hellos.

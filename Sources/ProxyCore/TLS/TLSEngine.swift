@@ -11,9 +11,11 @@ struct TLSEngine: ~Copyable {
   let state: UnsafeMutablePointer<State>
 
   /// `now` is the wall clock in Unix seconds.
-  init(now: Int64) {
+  ///
+  /// `sessionsMax` is how many sessions may hold a part of a record at the same time.
+  init(now: Int64, sessionsMax: Int) {
     state = .allocate(capacity: 1)
-    state.initialize(to: State(now: now))
+    state.initialize(to: State(now: now, sessionsMax: sessionsMax))
     state.pointee.bio = WindowBIO.make(state: state)
   }
 
@@ -54,6 +56,12 @@ extension TLSEngine {
     /// Whom the peer of the session being driven has proved to be. The session owns the count and takes it back when its
     /// verb returns.
     var peer: PeerIdentity?
+    /// Where the session being driven keeps its secrets.
+    var records: UnsafeMutablePointer<RecordLayer>?
+    /// The server has sent a ticket to the session being driven, wanted or not.
+    var ticketHasCome = false
+    /// The peer of the session being driven has changed its keys.
+    var keysHaveChanged = false
     /// Why the peer's certificate was refused: libssl knows too few words for it.
     var refusal: TLSFailure?
     /// Where the session being driven keeps tickets; nil when it keeps none.
@@ -64,10 +72,14 @@ extension TLSEngine {
     var verifiedLeaves = VerifiedLeafCache()
     var tickets = ClientTicketCache()
     var verifier = ChainVerifier()
+    var keySchedule = KeySchedule()
+    /// For records of which only the beginning has come, one per session at the most.
+    var partials: ChunkPool
     fileprivate(set) var bio: OpaquePointer?
 
-    init(now: Int64) {
+    init(now: Int64, sessionsMax: Int) {
       self.now = now
+      partials = ChunkPool(chunkSize: PartialRecord.size, capacity: sessionsMax)
     }
   }
 }

@@ -71,7 +71,7 @@ extension TLSFailure {
   }
 
   /// What an alert of the peer's (RFC 8446 section 6.2) says about us.
-  private static func forAlert(_ alert: Int32) -> TLSFailure {
+  static func forAlert(_ alert: Int32) -> TLSFailure {
     switch alert {
     case SSL_AD_BAD_CERTIFICATE, SSL_AD_UNSUPPORTED_CERTIFICATE, SSL_AD_CERTIFICATE_REVOKED,
       SSL_AD_CERTIFICATE_EXPIRED, SSL_AD_CERTIFICATE_UNKNOWN, SSL_AD_UNKNOWN_CA, SSL_AD_CERTIFICATE_REQUIRED,

@@ -19,10 +19,12 @@ extension TLSSession {
 
   /// Goes on with the handshake as far as the windows allow.
   mutating func handshake(input: inout InputWindow, output: inout OutputWindow) -> HandshakeOutcome {
+    guard let ssl else { preconditionFailure("a handshake after the handshake") }
+    let writtenBefore = output.count
     let outcome = drive(&input, &output) { session -> HandshakeOutcome in
-      let result = SSL_do_handshake(session.ssl)
+      let result = SSL_do_handshake(ssl)
       if result == 1 { return .complete }
-      switch SSL_get_error(session.ssl, result) {
+      switch SSL_get_error(ssl, result) {
       case SSL_ERROR_WANT_READ: return .needsInput
       case SSL_ERROR_WANT_WRITE: return .needsOutput
       // close_notify, after which libssl has no error to tell.
@@ -30,8 +32,17 @@ extension TLSSession {
       default: return .failed(session.failure())
       }
     }
-    // libssl demands a certificate from every peer, so this can't be; but no peer without a name goes past this line.
-    if outcome == .complete, peer == nil { return .failed(.certificateMissing) }
+    switch outcome {
+    case .complete:
+      // libssl demands a certificate from every peer, so this can't be; but no peer without a name goes past this line.
+      guard peer != nil else { return .failed(.certificateMissing) }
+      agreement = Agreement(of: ssl)
+      handshakeCompleted(written: output.bytes(from: writtenBefore))
+    case .needsOutput:
+      // Where the handshake's last records end and the first under the application keys begin can't be told any more.
+      library.keepsRecords = true
+    case .needsInput, .failed: break
+    }
     return outcome
   }
 
@@ -40,17 +51,30 @@ extension TLSSession {
   mutating func closeNotify(output: inout OutputWindow) -> Bool {
     guard !closeNotifySent else { return true }
     guard output.room >= Self.alertSize else { return false }
-    // SSL_shutdown(3) refuses to work before the handshake is over; there is no half-close to announce then.
-    guard SSL_is_init_finished(ssl) == 1 else { return true }
-    var input = InputWindow()
-    drive(&input, &output) { session in
-      // Called once only: a second call would read, and throw away what it reads.
-      if SSL_shutdown(session.ssl) < 0 { _ = session.failure() }
+    // There is no half-close to announce before the handshake is over.
+    guard agreement != nil else { return true }
+    if ssl == nil {
+      // A failure of libcrypto's leaves the end unsaid, which the peer takes for a cut.
+      _ = records.pointee.closeNotify(&output)
+    } else {
+      libraryCloseNotify(&output)
     }
     closeNotifySent = true
     return true
   }
 
   /// A sealed alert: two bytes and the record's overhead. Nothing else is written by `closeNotify`.
-  private static var alertSize: Int { 2 + recordOverhead }
+  static var alertSize: Int { 2 + recordOverhead }
+}
+
+extension TLSSession.Agreement {
+  fileprivate init(of ssl: OpaquePointer) {
+    var protocolName: UnsafePointer<UInt8>?
+    var protocolLength: UInt32 = 0
+    SSL_get0_alpn_selected(ssl, &protocolName, &protocolLength)
+    version = UInt16(truncatingIfNeeded: SSL_version(ssl))
+    cipherSuite = SSL_get_current_cipher(ssl).map { SSL_CIPHER_get_protocol_id($0) } ?? 0
+    isResumed = SSL_session_reused(ssl) == 1
+    isMeshProtocol = protocolLength > 0
+  }
 }

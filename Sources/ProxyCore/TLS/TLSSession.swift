@@ -8,28 +8,49 @@ import COpenSSL
 ///
 /// Every verb takes the windows that it may read and write, moves their cursors, and returns what its owner has to do
 /// next. Whatever the outcome, the owner sends the bytes that are in `output`: a failure leaves the alert there that tells
-/// the peer. libssl reads no more ciphertext than the record it is working on, so between the verbs it holds at most one
-/// partial record. Its own read-ahead stays off: the input window is one already, and a second one, which moves the rest of
-/// its buffer after each record, made bulk 2 to 5 % slower.
+/// the peer.
+///
+/// libssl shakes hands. As soon as it has nothing left to do it hands over to our own `RecordLayer` and is freed: a server
+/// when the handshake is complete and the ticket is written, a client when the ticket has come, or the first application
+/// data without one. Until then, and for good in the rare cases that `TLSSession+Library.swift` names, libssl goes on with
+/// the records as well. It reads no more ciphertext than the record that it is working on (its read-ahead stays off), so
+/// that it can stop between any two records.
 ///
 /// Used by one thread, the one whose engine it was made with. It may be moved: nothing points to it.
 struct TLSSession: ~Copyable {
-  let ssl: OpaquePointer
+  /// libssl's part; nil once it has handed over.
+  var ssl: OpaquePointer?
   let engine: UnsafeMutablePointer<TLSEngine.State>
   /// Keeps the certificates and keys that the session began with; others may have taken their place for new sessions.
   private let context: Unmanaged<TLSContext>
   /// Where tickets for this destination are kept; nil for a server, or when nothing is to be resumed.
   let ticketKey: TicketKey?
   let role: TLSRole
+  /// Our part, which learns its secrets while libssl shakes hands.
+  let records: UnsafeMutablePointer<RecordLayer>
+  /// How far libssl has come with records under the application keys.
+  var library = LibraryProgress()
 
   /// Whom the peer has proved to be; set at the latest when the handshake completes. The session owns the count.
   private(set) var peer: PeerIdentity?
-  /// Records sealed since the last change of our keys.
-  var recordsUnderKey: UInt32 = 0
+  /// What the handshake agreed on; nil until it is complete.
+  var agreement: Agreement?
   var closeNotifySent = false
   /// Whether an end of input would be a clean one: the peer has said that it sends nothing more (RFC 8446 section 6.1).
   /// Without that, a FIN may be an attacker's, and what was received may be cut short.
   var endOfInputIsClean = false
+
+  /// What a complete handshake agreed on.
+  struct Agreement {
+    /// As on the wire: 0x0304 is TLS 1.3 (RFC 8446 section 4.1.2).
+    let version: UInt16
+    /// As on the wire: 0x1301 is TLS_AES_128_GCM_SHA256 (RFC 8446 appendix B.4).
+    let cipherSuite: UInt16
+    /// Whether it was a resumption, so that no certificate was exchanged.
+    let isResumed: Bool
+    /// Whether both sides settled on the ALPN protocol of our context; a foreign peer may have none or another one.
+    let isMeshProtocol: Bool
+  }
 
   /// A new session; nil when memory is short.
   ///
@@ -44,6 +65,7 @@ struct TLSSession: ~Copyable {
     self.context = Unmanaged.passRetained(context)
     self.role = role
     self.ticketKey = role == .client ? ticketKey : nil
+    records = RecordLayer.make(role)
     // One reference is what SSL_set_bio(3) takes when both directions are the same BIO.
     BIO_up_ref(engine.state.pointee.bio)
     SSL_set_bio(ssl, engine.state.pointee.bio, engine.state.pointee.bio)
@@ -56,26 +78,19 @@ struct TLSSession: ~Copyable {
 
   deinit {
     peer?.release()
+    Self.free(ssl)
+    RecordLayer.destroy(records, &engine.pointee.partials)
+    context.release()
+  }
+
+  /// Frees libssl's part, if it is still there.
+  static func free(_ ssl: OpaquePointer?) {
+    guard let ssl else { return }
     // Without this, SSL_free(3) spoils the newest ticket for others when the connection was not closed in both directions;
     // in TLS 1.3 how a connection ended says nothing about its tickets.
     SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN)
     SSL_free(ssl)
-    context.release()
   }
-
-  /// Whether the handshake was a resumption, so that no certificate was exchanged.
-  var isResumed: Bool { SSL_session_reused(ssl) == 1 }
-
-  /// Whether both sides settled on the ALPN protocol of our context; a foreign peer may have none or another one.
-  var isMeshProtocol: Bool {
-    var name: UnsafePointer<UInt8>?
-    var length: UInt32 = 0
-    SSL_get0_alpn_selected(ssl, &name, &length)
-    return length > 0
-  }
-
-  /// Decrypted bytes that the last `decrypt` had no room for.
-  var plaintextPending: Int { Int(SSL_pending(ssl)) }
 
   /// Hands the engine's ticket for `key`, if it has one, to libssl.
   private mutating func resume(with key: TicketKey, bundle: Fingerprint) {
@@ -103,11 +118,13 @@ extension TLSSession {
     engine.pointee.output = output
     engine.pointee.peer = peer
     engine.pointee.ticketKey = ticketKey
+    engine.pointee.records = records
     engine.pointee.refusal = nil
     ERR_clear_error()
     let outcome = body(&self)
     peer = engine.pointee.peer
     engine.pointee.peer = nil
+    engine.pointee.records = nil
     input = engine.pointee.input
     output = engine.pointee.output
     engine.pointee.input = InputWindow()

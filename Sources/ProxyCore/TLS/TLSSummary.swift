@@ -1,8 +1,6 @@
 /// What a completed handshake agreed on, for the access log: plain values that the worker copies into a record and the
 /// log's thread turns into names.
 
-import COpenSSL
-
 /// A finished TLS handshake.
 public struct TLSSummary: Sendable, Equatable {
   /// As on the wire: 0x0304 is TLS 1.3 (RFC 8446 section 4.1.2).
@@ -28,10 +26,9 @@ public struct TLSSummary: Sendable, Equatable {
 extension TLSConnection {
   /// Nil as long as the handshake has not completed: before that nothing is proved.
   var summary: TLSSummary? {
-    guard handshakeCompletedAt != 0 else { return nil }
+    guard handshakeCompletedAt != 0, let agreement = session.agreement else { return nil }
     return TLSSummary(
-      version: UInt16(truncatingIfNeeded: SSL_version(session.ssl)),
-      cipherSuite: SSL_get_current_cipher(session.ssl).map { SSL_CIPHER_get_protocol_id($0) } ?? 0,
-      isResumed: session.isResumed, handshakeNanoseconds: handshakeCompletedAt &- handshakeStartedAt)
+      version: agreement.version, cipherSuite: agreement.cipherSuite, isResumed: agreement.isResumed,
+      handshakeNanoseconds: handshakeCompletedAt &- handshakeStartedAt)
   }
 }

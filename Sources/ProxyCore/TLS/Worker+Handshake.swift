@@ -197,7 +197,7 @@ extension Worker where K: ~Copyable {
   ) {
     leaveHandshake(slot, connection)
     tls.pointee.handshakeCompletedAt = kernel.now
-    countHandshake(connection, .succeeded(resumed: tls.pointee.session.isResumed))
+    countHandshake(connection, .succeeded(resumed: tls.pointee.session.agreement?.isResumed ?? false))
     latencyLayout.record(
       nanoseconds: kernel.now &- tls.pointee.handshakeStartedAt, in: metrics,
       at: connection.pointee.series + WorkerMetrics.handshakeDurationOffset)

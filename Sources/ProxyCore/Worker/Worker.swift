@@ -24,6 +24,9 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
   /// Large buffers for bulk: at most three per connection, since TLS opens and seals from one into another.
   var bulkBuffers: ChunkPool
 
+  /// When to look for memory to give back; `.max` when there is none.
+  var trimDueAt: UInt64 = .max
+
   /// Provided buffers that completions have taken and that were not recycled yet.
   var buffersInUse = 0
   var starved = HalfPipeQueue()
@@ -62,7 +65,7 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
     self.settings = settings
     connections = ConnectionTable(capacity: links.slotsMax)
     timers = TimerWheel(now: now)
-    tlsEngine = TLSEngine(now: self.kernel.wallClockSeconds())
+    tlsEngine = TLSEngine(now: self.kernel.wallClockSeconds(), sessionsMax: links.slotsMax)
     listeners = ListenerTable()
     chunks = ChunkPool(
       chunkSize: receiveBufferSize + Self.sealingRoom, capacity: links.slotsMax * 4)
@@ -81,7 +84,7 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
 
   /// One turn of the loop: one entry into the kernel, then everything that it brought.
   mutating func turn() {
-    kernel.wait(until: handshakeQueue.isEmpty ? min(timers.nextDeadline, acceptRetryAt) : 0)
+    kernel.wait(until: handshakeQueue.isEmpty ? min(timers.nextDeadline, acceptRetryAt, trimDueAt) : 0)
     handshakeStepsLeft = Self.handshakeStepsPerTurn
     while let completion = kernel.nextCompletion() {
       dispatch(completion)
@@ -89,7 +92,26 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
     advanceQueuedHandshakes()
     expireTimers()
     feedStarved()
+    trimMemory()
     recordGauges()
+  }
+
+  /// Nanoseconds between looks for memory to give back.
+  private static var trimInterval: UInt64 { 500_000_000 }
+
+  /// Gives back what a burst has left; looks only as long as there may be something.
+  @inline(__always)
+  private mutating func trimMemory() {
+    if kernel.now >= trimDueAt {
+      chunks.trim()
+      bulkBuffers.trim()
+      tlsEngine.state.pointee.partials.trim()
+      trimDueAt = .max
+    }
+    guard trimDueAt == .max,
+      chunks.wantsTrim || bulkBuffers.wantsTrim || tlsEngine.state.pointee.partials.wantsTrim
+    else { return }
+    trimDueAt = kernel.now &+ Self.trimInterval
   }
 
   private mutating func dispatch(_ completion: Completion) {

@@ -48,22 +48,22 @@ def flood(peer):
     peer.send(b"".join(peer.alert("user_canceled", WARNING) for _ in range(300)))
 
 
-@breaks("one byte long", "malformed_message", alert="unexpected_message")
+@breaks("one byte long", "malformed_message", alert="decode_error")
 def short(peer):
     peer.send(peer.seal(ALERT, b"\2"))
 
 
-@breaks("three bytes long", "malformed_message", alert="unexpected_message")
+@breaks("three bytes long", "malformed_message", alert="decode_error")
 def long(peer):
     peer.send(peer.seal(ALERT, b"\2\x50\0"))
 
 
-@breaks("two in one record", "malformed_message", alert="unexpected_message")
+@breaks("two in one record", "malformed_message", alert="decode_error")
 def two(peer):
     peer.send(peer.seal(ALERT, bytes([WARNING, 90, FATAL, 80])))
 
 
-@breaks("in two records", "malformed_message", alert="unexpected_message")
+@breaks("in two records", "malformed_message", alert="decode_error")
 def fragmented(peer):
     peer.send(peer.seal(ALERT, b"\2") + peer.seal(ALERT, bytes([ALERTS["internal_error"]])))
 

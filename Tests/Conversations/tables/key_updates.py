@@ -87,7 +87,7 @@ def empty(peer):
     peer.send(peer.seal(HANDSHAKE, message(KEY_UPDATE, b"")))
 
 
-@breaks("with a byte too many", "record_too_large", alert="illegal_parameter")
+@breaks("with a byte too many", "malformed_message", alert="decode_error")
 def long(peer):
     peer.send(peer.seal(HANDSHAKE, message(KEY_UPDATE, b"\0\0")))
 

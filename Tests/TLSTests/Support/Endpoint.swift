@@ -8,8 +8,9 @@ import Testing
 
 /// A session with its engine, the ciphertext that it has written but nobody has taken, and the plaintext that it has read.
 final class Endpoint {
-  let engine: TLSEngine
+  // In this order: the engine must outlive the session.
   var session: TLSSession
+  let engine: TLSEngine
   /// Records that wait for the other end.
   var outbox: [UInt8] = []
   /// Ciphertext that arrived and that the session has not read.
@@ -20,7 +21,7 @@ final class Endpoint {
   var failure: TLSFailure?
 
   init(_ context: TLSContext, _ role: TLSRole, ticketKey: TicketKey? = nil, now: Int64 = testNow) {
-    engine = TLSEngine(now: now)
+    engine = TLSEngine(now: now, sessionsMax: 8)
     session = TLSSession(context, role: role, engine: engine, ticketKey: ticketKey)!
   }
 
@@ -95,8 +96,10 @@ final class Endpoint {
   }
 
   // Plain copies: the macros of the testing library can't look into a value that can't be copied.
-  var isResumed: Bool { session.isResumed }
-  var isMeshProtocol: Bool { session.isMeshProtocol }
+  var isResumed: Bool { session.agreement?.isResumed ?? false }
+  var isMeshProtocol: Bool { session.agreement?.isMeshProtocol ?? false }
+  /// Whether libssl has handed over to our own record layer.
+  var ownsRecords: Bool { session.ssl == nil }
   var endOfInputIsClean: Bool { session.endOfInputIsClean }
 
   var peerURI: String? { session.peer.map { String(decoding: $0.uri, as: UTF8.self) } }
@@ -158,7 +161,8 @@ struct Pair {
         }
         let inputMax = Int.random(in: 1...chunkMax, using: &generator)
         let outputRoom = Bool.random(using: &generator) ? 64 * 1024 : Int.random(in: 1...chunkMax, using: &generator)
-        let plaintextRoom = Int.random(in: 1...chunkMax, using: &generator)
+        // Our record layer opens a record only when there is room for the longest one.
+        let plaintextRoom = TLSSession.recordPlaintextMax + Int.random(in: 1...chunkMax, using: &generator)
         if end.step(inputMax: inputMax, outputRoom: outputRoom, plaintextRoom: plaintextRoom) { moved = true }
       }
       quietTurns = moved ? 0 : quietTurns + 1

@@ -31,6 +31,31 @@ import Testing
     #expect(Self.residentPages(chunks) == 256 * Self.chunkSize / 4_096)
     for chunk in chunks { pool.giveBack(chunk) }
     #expect(pool.usedCount == 0)
+    #expect(pool.wantsTrim)
+    pool.trim()
+    #expect(Self.residentPages(chunks) == 256 * Self.chunkSize / 4_096, "they were in use a moment ago")
+    pool.trim()
+    #expect(Self.residentPages(chunks) == 8 * Self.chunkSize / 4_096)
+    #expect(!pool.wantsTrim)
+  }
+
+  @Test("As many chunks as were needed since the last trim stay warm, and all can be used again")
+  func needed() {
+    let pool = Pool(chunkSize: Self.chunkSize, capacity: 64)
+    var chunks = (0..<64).compactMap { _ in pool.take() }
+    for chunk in chunks { chunk.initializeMemory(as: UInt8.self, repeating: 1, count: Self.chunkSize) }
+    for chunk in chunks { pool.giveBack(chunk) }
+    pool.trim()
+    let busy = (0..<20).compactMap { _ in pool.take() }
+    for chunk in busy { pool.giveBack(chunk) }
+    pool.trim()
+    #expect(Self.residentPages(chunks) == 20 * Self.chunkSize / 4_096)
+    #expect(Self.residentPages(busy) == 20 * Self.chunkSize / 4_096, "those that were used are those that stay")
+    chunks = (0..<64).compactMap { _ in pool.take() }
+    for chunk in chunks { chunk.initializeMemory(as: UInt8.self, repeating: 1, count: Self.chunkSize) }
+    for chunk in chunks { pool.giveBack(chunk) }
+    pool.trim()
+    pool.trim()
     #expect(Self.residentPages(chunks) == 8 * Self.chunkSize / 4_096)
   }
 
@@ -41,6 +66,8 @@ import Testing
     for chunk in chunks { chunk.initializeMemory(as: UInt8.self, repeating: 7, count: 512 + 4_096) }
     // Every other one: each that goes has neighbours that stay.
     for index in stride(from: 0, to: 64, by: 2) { pool.giveBack(chunks[index]) }
+    pool.trim()
+    pool.trim()
     for chunk in stride(from: 1, to: 64, by: 2).map({ chunks[$0] }) {
       let bytes = UnsafeRawBufferPointer(start: chunk, count: 512 + 4_096)
       #expect(bytes.allSatisfy { $0 == 7 })
@@ -65,5 +92,7 @@ private final class Pool {
 
   func take() -> UnsafeMutableRawPointer? { pool.take() }
   func giveBack(_ chunk: UnsafeMutableRawPointer) { pool.giveBack(chunk) }
+  func trim() { pool.trim() }
   var usedCount: Int { pool.usedCount }
+  var wantsTrim: Bool { pool.wantsTrim }
 }

@@ -29,12 +29,13 @@ struct ScriptedIdentities: Sendable {
 
 /// The client's end of one connection.
 final class ScriptedClient {
-  private let engine: TLSEngine
+  // In this order: the engine must outlive the session.
   private var session: TLSSession
+  private let engine: TLSEngine
   private(set) var isComplete = false
 
   init(_ identities: ScriptedIdentities) {
-    engine = TLSEngine(now: identities.now)
+    engine = TLSEngine(now: identities.now, sessionsMax: 64)
     session = TLSSession(identities.client, role: .client, engine: engine)!
   }
 
