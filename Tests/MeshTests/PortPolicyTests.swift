@@ -56,6 +56,8 @@ struct PortPolicyTests {
     #expect(try open.receive("ping"))
     try open.closeNotify()
     open.connection.close()
+    // The log has one line per connection, in the order in which they end.
+    _ = try sidecar.awaitAccessLog(1)
 
     let closed = try ForeignPeer(
       on: try namespace.inside { try Connection(to: .tcp(address: Self.address, port: Self.deniedPort)) },
