@@ -80,13 +80,18 @@ class Image(unittest.TestCase):
         self.assertRegex(listed["libssl3t64"], r"^3\.5\.")
 
     def test_two_builds_give_the_same_image(self):
-        built = []
-        for name in ("localhost/sidecar-proxy-e2e-once:dev", "localhost/sidecar-proxy-e2e-again:dev"):
-            self.addCleanup(podman.attempt, "image", "rm", "--force", name)
-            subprocess.run([BUILD, BINARY, name], check=True, capture_output=True, cwd=REPOSITORY)
-            built.append(podman.inspect("image", name))
+        built, bills = [], []
+        with tempfile.TemporaryDirectory() as directory:
+            for tag in ("once", "again"):
+                name, bill = f"localhost/sidecar-proxy-e2e:{tag}", f"{directory}/{tag}.json"
+                self.addCleanup(podman.attempt, "image", "rm", "--force", name)
+                subprocess.run([BUILD, BINARY, name, bill], check=True, capture_output=True, cwd=REPOSITORY)
+                built.append(podman.inspect("image", name))
+                with open(bill, "rb") as file:
+                    bills.append(file.read())
         once, again = built
         self.assertEqual(again["RootFS"]["Layers"], once["RootFS"]["Layers"])
         self.assertEqual(again["Digest"], once["Digest"])
-        # Versions share the first one: the root file system without the binary.
+        self.assertEqual(bills[0], bills[1])
+        # Versions share the first layer: the root file system without the binary.
         self.assertEqual(len(again["RootFS"]["Layers"]), 2)
