@@ -97,8 +97,6 @@ def check_sidecar(path, pod, native, seccomp, redirects):
     expect({"name": "sidecar-metrics", "containerPort": 15020} in sidecar.get("ports", []), f"{path}: the metrics port")
     for mount in sidecar.get("volumeMounts", []):
         expect(mount["name"] not in OUR_VOLUMES or mount.get("readOnly"), f"{path}: {mount['name']} is writable")
-    annotations = pod["metadata"].get("annotations", {})
-    expect(OUR_ANNOTATIONS.items() <= annotations.items(), f"{path}: the annotations for Prometheus")
 
     order = list(starting) + list(running)
     init = starting.get("sidecar-proxy-init")
@@ -120,7 +118,16 @@ def check_sidecar(path, pod, native, seccomp, redirects):
         expect(name in OUR_CONTAINERS or not mounts & OUR_VOLUMES, f"{path}: {name} can read the sidecar's volumes")
 
 
-def without_sidecar(pod):
+def is_annotated(pod):
+    return OUR_ANNOTATIONS.items() <= pod["metadata"].get("annotations", {}).items()
+
+
+def is_asked(document, annotation):
+    """Whether a workload lets the component do something; it does unless it says otherwise."""
+    return document["metadata"].get("annotations", {}).get(f"sidecar-proxy/{annotation}") != "false"
+
+
+def without_sidecar(pod, annotated):
     """A pod template as it was before the component, in one canonical text."""
     pod = json.loads(json.dumps(pod))
     spec = pod["spec"]
@@ -129,9 +136,10 @@ def without_sidecar(pod):
         if not spec[key]:
             del spec[key]
     annotations = pod["metadata"].get("annotations", {})
-    pod["metadata"]["annotations"] = {key: value for key, value in annotations.items() if key not in OUR_ANNOTATIONS}
-    if not pod["metadata"]["annotations"]:
-        del pod["metadata"]["annotations"]
+    for key in OUR_ANNOTATIONS if annotated else ():
+        annotations.pop(key, None)
+    if not annotations:
+        pod["metadata"].pop("annotations", None)
     return json.dumps(pod, sort_keys=True)
 
 
@@ -162,12 +170,16 @@ def check_example(directory, sources):
         if after is None:
             failures.append(f"{path}: {before['kind']} {before['metadata']['name']} is gone")
             continue
-        if before["metadata"].get("annotations", {}).get("sidecar-proxy/inject") == "false":
+        if not is_asked(before, "inject"):
             expect(template(after) == template(before), f"{path}: {before['metadata']['name']} asked to be left alone")
             continue
         check_sidecar(path, template(after), True, seccomp, redirects)
-        rest = without_hashes(without_sidecar(template(after)), renders)
-        expect(rest == without_sidecar(template(before)), f"{path}: the app's own pod template has changed")
+        annotated = is_asked(before, "annotate")
+        expect(is_annotated(template(after)) == annotated, f"{path}: the annotations for Prometheus")
+        expect(not annotated or not set(OUR_ANNOTATIONS) & set(template(before)["metadata"].get("annotations", {})),
+               f"{path}: {before['metadata']['name']} has annotations for Prometheus that the component replaces")
+        rest = without_hashes(without_sidecar(template(after), annotated), renders)
+        expect(rest == without_sidecar(template(before), annotated), f"{path}: the app's own pod template has changed")
         # Beside the template nothing changes but the namespace.
         for document in (before, after):
             template(document).clear()
@@ -210,10 +222,12 @@ def main():
         validate(path)
         pod = next(document for document in load(path) if document["kind"] == "Pod")
         check_sidecar(path, pod, native, LOCALHOST, True)
+        expect(is_annotated(pod), f"{path}: the annotations for Prometheus")
     validate("seccomp/installer.yaml")
-    for component in sorted(glob.glob("kustomize/*/")):
-        patches = [load(os.path.join(component, name))[0] for name in ("workload.yaml", "cronjob.yaml")]
-        expect(template(patches[0]) == template(patches[1]), f"{component}: workload.yaml and cronjob.yaml differ")
+    pairs = [(f"{component}workload.yaml", f"{component}cronjob.yaml") for component in glob.glob("kustomize/*/")]
+    pairs.append(("kustomize/component/annotations.yaml", "kustomize/component/annotations-cronjob.yaml"))
+    for workload, cronjob in sorted(pairs):
+        expect(template(load(workload)[0]) == template(load(cronjob)[0]), f"{workload} and {cronjob} differ")
     for failure in failures:
         print(f"check: {failure}", file=sys.stderr)
     if failures:

@@ -4,7 +4,7 @@
 Usage: load URL LENGTH [--clients N] [--keep-alive]
 
 LENGTH is how many bytes the body of each answer must have. It goes on until its standard input ends, lets the requests
-finish that have begun, and prints a report in JSON. The first request that succeeds is announced by the line "started".
+finish that have begun, and prints a report in JSON. The first request that succeeds is announced by the line "started"; where there is none within TIMEOUT seconds, it gives up.
 
 With --keep-alive a connection is used until the server closes it. Where it does that between two requests, the next
 request is sent again on a new connection, as HTTP clients do (RFC 9110, section 9.2.2), and counted as resent. Anything
@@ -27,6 +27,7 @@ PAUSE = 0.02
 class Report:
     def __init__(self):
         self.lock = threading.Lock()
+        self.started = threading.Event()
         self.succeeded = 0
         self.resent = 0
         self.failures = []
@@ -34,10 +35,9 @@ class Report:
 
     def success(self):
         with self.lock:
-            if not self.succeeded:
-                print("started", flush=True)
             self.succeeded += 1
             self.succeeded_since_failure += 1
+        self.started.set()
 
     def failure(self, reason):
         with self.lock:
@@ -101,7 +101,9 @@ def main():
     clients = [Client(arguments, report, stop) for _ in range(arguments.clients)]
     for client in clients:
         client.start()
-    sys.stdin.read()
+    if report.started.wait(TIMEOUT):
+        print("started", flush=True)
+        sys.stdin.read()
     stop.set()
     for client in clients:
         client.join()
