@@ -4,7 +4,8 @@
 Usage: load URL LENGTH [--clients N] [--keep-alive]
 
 LENGTH is how many bytes the body of each answer must have. It goes on until its standard input ends, lets the requests
-finish that have begun, and prints a report in JSON. The first request that succeeds is announced by the line "started"; where there is none within TIMEOUT seconds, it gives up.
+finish that have begun, and prints a report in JSON. The first request that succeeds is announced by the line "started";
+where there is none within TIMEOUT seconds, it gives up.
 
 With --keep-alive a connection is used until the server closes it. Where it does that between two requests, the next
 request is sent again on a new connection, as HTTP clients do (RFC 9110, section 9.2.2), and counted as resent. Anything

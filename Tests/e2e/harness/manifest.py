@@ -108,7 +108,7 @@ class Manifest:
                     "Localhost": lambda: "localhost/" + pathlib.Path(profile["localhostProfile"]).name,
                 }[profile["type"]]()
         for volume in spec["volumes"]:
-            # Podman 4.3 mounts a Secret's values as base64.
+            # Podman 4.3 mounts a Secret's values as base64, and once and for all; harness/secret.py does it.
             if "secret" in volume:
                 del volume["secret"]
                 volume["hostPath"] = {"path": str(identity), "type": "Directory"}

@@ -12,6 +12,7 @@ from harness import podman
 from harness.load import Load
 from harness.manifest import REPOSITORY, SECCOMP_PROFILES, SIDECAR_IMAGE, Manifest
 from harness.pod import Pod
+from harness.secret import SecretVolume
 
 TRUST_DOMAIN = "cluster.local"
 # The logs of all containers are kept here, to be read when a scenario has failed.
@@ -28,6 +29,8 @@ class Mesh:
         # A container's user has to get through to what is mounted from it.
         os.chmod(self.directory, 0o755)
         self.pods = []
+        self.identities = {}
+        self._authorities = 0
         # Whatever ends the run, nothing is left of it.
         atexit.register(self.close)
         podman.run("network", "create", "--ipv6", "--disable-dns", self.prefix)
@@ -49,22 +52,25 @@ class Mesh:
         shutil.rmtree(self.directory)
 
     def certify(self, *principals):
-        """Certificates for the accounts `NAMESPACE/ACCOUNT`, of one authority."""
+        """Certificates for the accounts `NAMESPACE/ACCOUNT`, all of a new authority.
+
+        Returns what the Secret of each account has, from names of files to bytes. Pods that are made from now on get it.
+        """
+        self._authorities += 1
+        directory = f"authority-{self._authorities}"
         ids = [f"spiffe://{TRUST_DOMAIN}/ns/{namespace}/sa/{account}" for namespace, account in map(_split, principals)]
         # One more than is asked for: with a single one the tool makes no tree.
         ids.append(f"spiffe://{TRUST_DOMAIN}/ns/nobody/sa/nobody")
         podman.run(
             "run", "--rm", "--network", "none", "--user", "0", "--volume", f"{self.directory}:/work", SIDECAR_IMAGE,
-            "dev-certs", "--directory", "/work/identities", *ids,
+            "dev-certs", "--directory", f"/work/{directory}", *ids,
         )
-        for path in (self.directory / "identities").rglob("*"):
-            # As `defaultMode: 0444` of the Secret's volume.
-            path.chmod(0o755 if path.is_dir() else 0o444)
-
-    def identity(self, principal):
-        """The directory with the certificate, key and trust bundle of an account."""
-        namespace, account = _split(principal)
-        return self.directory / "identities/ns" / namespace / "sa" / account
+        issued = {}
+        for principal, (namespace, account) in zip(principals, map(_split, principals)):
+            files = (self.directory / directory / "ns" / namespace / "sa" / account).iterdir()
+            issued[principal] = {file.name: file.read_bytes() for file in files}
+        self.identities.update(issued)
+        return issued
 
     def manifest(self, name, configuration=None):
         return Manifest(f"{self.prefix}-{name}", configuration)
@@ -77,8 +83,10 @@ class Mesh:
         """
         name = manifest.pod["metadata"]["name"]
         file = self.directory / f"{name}.yaml"
-        file.write_text(manifest.for_podman(self.identity(principal)), encoding="utf-8")
-        pod = Pod(name, self.prefix)
+        secret = SecretVolume(self.directory / f"{name}-identity")
+        secret.write(self.identities[principal])
+        file.write_text(manifest.for_podman(secret.directory), encoding="utf-8")
+        pod = Pod(name, self.prefix, secret)
         self.pods.append(pod)
         podman.run(
             "kube", "play", "--network", self.prefix, "--seccomp-profile-root", str(SECCOMP_PROFILES), "--start=false",

@@ -79,8 +79,10 @@ class Container:
 
 
 class Pod:
-    def __init__(self, name, network):
+    def __init__(self, name, network, secret):
         self.name = name
+        # What its sidecar has mounted as its identity.
+        self.secret = secret
         self._network = network
         self.init = Container(f"{name}-{INIT}")
         self.sidecar = Container(f"{name}-{SIDECAR}")
@@ -145,8 +147,13 @@ class Pod:
             lambda: f"{what}; the log of {self.name} is:\n{self.sidecar.last_words}",
         )
 
-    # What its app does.
+    # What its app does, in the network namespace that it shares with the sidecar.
 
     def get(self, url, *options):
         """Asks for a URL with curl in the app's container, as an app that knows of no sidecar would."""
         return self.app.attempt("curl", "--silent", "--show-error", "--max-time", "20", *options, url)
+
+    @property
+    def certificates(self):
+        """What the sidecar's control endpoint says, which is on loopback."""
+        return json.loads(self.get("http://127.0.0.1:15000/certificates").stdout)
