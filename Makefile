@@ -106,9 +106,12 @@ bench-idle: release ## What an idle sidecar costs: memory, time to ready
 check-deploy: setup-tests ## Manifests, rules and dashboard: rendered, validated and held to their promises
 	deploy/check.sh
 
-lint: ## Format, shell and links; warnings are errors
+setup-lint:
+	@scripts/install-linters $(TOOLS)
+
+lint: setup-lint ## Format, scripts, Containerfiles and links; warnings are errors
 	swift format lint --strict --recursive --parallel $(SOURCES)
-	scripts/lint-shell
+	scripts/lint-scripts
 	scripts/lint-links
 
 format: ## Format the Swift sources in place
