@@ -106,7 +106,7 @@ bench-idle: release ## What an idle sidecar costs: memory, time to ready
 check-deploy: setup-tests ## Manifests, rules and dashboard: rendered, validated and held to their promises
 	deploy/check.sh
 
-setup-lint:
+setup-lint: ## Install the linters
 	@scripts/install-linters $(TOOLS)
 
 lint: setup-lint ## Format, scripts, Containerfiles and links; warnings are errors

@@ -161,7 +161,7 @@ def measure(sidecar, app, apps, through, rounds):
     }
     results = {(name, count): [] for name in measures for count in READERS}
     memory = {count: [] for count in READERS}
-    for name, (rate, port) in measures.items():
+    for rate, port in measures.values():
         rate(port)  # warms up
     for _ in range(rounds):
         for count in READERS:
