@@ -94,7 +94,8 @@ extension Worker where K: ~Copyable {
       return
     }
     connection.half(direction).pointee.waiting = piece
-    if let tls = connection.pointee.tls, tls.pointee.side != direction.source {
+    // A session that waits for its first step is an inbound one.
+    if direction.source != connection.pointee.tls?.pointee.side ?? .downstream {
       // The app spoke while the peer is still proving who it is.
       moveToChunk(&connection.half(direction).pointee.waiting)
       return
@@ -133,10 +134,13 @@ extension Worker where K: ~Copyable {
 
   /// Something was sent before the relay began: the handshake may wait for the room.
   mutating func handshakeSent(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
-    guard connection.pointee.phase == .handshaking, let tls = connection.pointee.tls,
-      !connection.half(.from(tls.pointee.side)).pointee.waiting.isEmpty
+    guard connection.pointee.phase == .handshaking, let tls = connection.pointee.tls else { return }
+    let receiving = Direction.from(tls.pointee.side)
+    // What waits in the queue goes on from there; it counts as being received.
+    guard !connection.half(receiving).pointee.waiting.isEmpty,
+      !connection.pointee.inFlight.contains(.receive(receiving))
     else { return }
-    advanceHandshake(slot, connection)
+    advanceHandshakeInTurn(slot, connection, receiving)
   }
 
   /// One step: reads what waits, sends what libssl has to say to it.

@@ -71,6 +71,47 @@ import Testing
     #expect(bench.worker.handshakes.inProgress == count)
   }
 
+  @Test(
+    "An app that speaks while its client's hello waits for the next turn is heard when the client has proved itself")
+  func appSpeaksMeanwhile() {
+    let bench = WorkerBench.withIdentity(identities, tls: .permissive)
+    for number in 0...Self.steps {
+      bench.turn(
+        [.accepted(.client(number), on: .listener)],
+        expecting: [
+          .peerAddress(.client(number), is: WorkerBench.clientAddress),
+          .receive(.client(number), expectsData: true), .openSocket(AF_INET, gives: .server(number)),
+          .configureStream(.server(number)), .connect(.server(number), to: WorkerBench.target),
+        ])
+      bench.turn([.connected(.server(number))], expecting: [.receive(.server(number), expectsData: false)])
+    }
+    let last = Self.steps
+    bench.turn(
+      (0...last).map { .received(hello, from: .client($0), buffer: UInt16($0)) },
+      expecting: (0..<last).flatMap {
+        [.recycle(UInt16($0)), .sendAnything(.client($0)), .receive(.client($0), expectsData: false)]
+      } + [.recycle(UInt16(last))])
+    bench.turn(
+      [.received("220 ready", from: .server(last), buffer: 0)],
+      expecting: [.recycle(0), .sendAnything(.client(last)), .receive(.client(last), expectsData: false)])
+    #expect(bench.worker.handshakes.inProgress == Self.steps + 1)
+  }
+
+  @Test("A flight that is sent while the answer to it waits for the next turn does not take the turn of others")
+  func flightSentMeanwhile() {
+    let bench = WorkerBench.withIdentity(identities, tls: .strict)
+    for client in 0...Self.steps { bench.arrive(.client(client)) }
+    bench.turn([.received(hello, from: .client(0), buffer: 0)], expecting: Self.answers(0..<1))
+    let flight = bench.script.lastSent[.client(0)] ?? []
+    bench.turn(
+      (1...Self.steps).map { .received(hello, from: .client($0), buffer: UInt16($0)) } + [
+        .received([22], from: .client(0), buffer: 0), .sent(flight.count, to: .client(0)),
+      ],
+      expecting: Self.answers(1..<Self.steps + 1) + [.recycle(0)])
+    bench.turn(expecting: [.receive(.client(0), expectsData: false)])
+    #expect(bench.worker.handshakes.inProgress == Self.steps + 1)
+  }
+
   @Test("Our own hellos beyond a turn's share on an outbound listener wait for the next turn")
   func outboundShare() {
     let bench = WorkerBench.outbound(identities)
