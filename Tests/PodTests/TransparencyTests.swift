@@ -101,6 +101,28 @@ struct TransparencyTests {
     try sidecar.stop()
   }
 
+  @Test("A sidecar whose own connections are led back to it finds out, in place of connecting to itself without end")
+  func wrongUser() throws {
+    let pod = try Pod()
+    // The rules pass over 1337.
+    try pod.redirect()
+    let sidecar = try pod.startSidecar(uid: "1338")
+    let servers = try pod.serve(Pod.peerAddresses, in: pod.peer)
+    for address in Pod.peerAddresses {
+      for _ in 0..<4 {
+        let app = try? pod.connect(from: pod.pod, to: address)
+        #expect(try app?.ending() ?? .reset == .reset)
+      }
+    }
+    #expect(servers.map(\.acceptedCount) == [0, 0])
+    let opened = try pod.accepted(by: "outbound", of: sidecar)
+    let loops = try sidecar.awaitAccessLog(opened).filter { $0["reason"] == "connect_loop" }
+    // One per connection of the app's. How far each got before that is a matter of how its steps fell to the workers.
+    #expect(loops.count == 8)
+    #expect(opened < 200, "\(opened) connections for 8")
+    try sidecar.stop()
+  }
+
   @Test("Control, metrics and health are reached directly")
   func endpoints() throws {
     let pod = try Pod()

@@ -10,7 +10,7 @@ extension Worker where K: ~Copyable {
   /// Connects to the next address of the target, or closes when there is none left.
   mutating func connectUpstream(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
     if connection.pointee.phase != .handshaking { connection.pointee.phase = .connecting }
-    while let address = nextAddress(connection) {
+    while let address = nextAddress(slot, connection) {
       connection.pointee.upstreamAddress = address
       guard mayConnect(slot, connection) else { return }
       connection.pointee.connectStartedAt = kernel.now
@@ -168,7 +168,9 @@ extension Worker where K: ~Copyable {
   // MARK: Choosing the address
 
   /// The address to try next; nil when there is none, and then `Connection.reason` says why.
-  private mutating func nextAddress(_ connection: UnsafeMutablePointer<Connection>) -> TargetAddress? {
+  private mutating func nextAddress(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>
+  ) -> TargetAddress? {
     guard let plan = listeners[ListenerID(rawValue: Int(connection.pointee.listener))]?.plan else { return nil }
     let index = Int(connection.pointee.nextAddress)
     switch plan.destination {
@@ -180,38 +182,11 @@ extension Worker where K: ~Copyable {
     case .original:
       guard index == 0 else { return nil }
       connection.pointee.nextAddress = 1
-      guard let address = originalDestination(connection, plan) else {
+      guard let address = originalDestination(slot, connection, plan) else {
         connection.pointee.reason = .connectLoop
         return nil
       }
       return TargetAddress(address)
     }
-  }
-
-  /// Where netfilter redirected the connection from; nil when that is this proxy, or when nothing redirected it: then
-  /// connecting there would come back here, for ever.
-  private mutating func originalDestination(
-    _ connection: UnsafeMutablePointer<Connection>, _ plan: ListenerPlan
-  ) -> SocketAddress? {
-    let downstream = connection.pointee.downstream
-    guard let local = readAddress({ kernel.localAddress(downstream, into: $0) }) else { return nil }
-    // An IPv4 connection on a dual-stack socket keeps its original destination at the IPv4 level.
-    let isIPv6 = local.ip.unmapped.family == .ipv6
-    guard
-      let original = readAddress({ kernel.originalDestination(downstream, isIPv6: isIPv6, into: $0) }),
-      original.ip.unmapped != local.ip.unmapped || original.port != local.port,
-      !listeners.accepts(original, at: local)
-    else { return nil }
-    return original
-  }
-}
-
-extension ListenerTable {
-  /// Whether a connection to `destination` would come back to one of this proxy's listeners. The pod's own addresses
-  /// are loopback and the one that the connection came in on.
-  func accepts(_ destination: SocketAddress, at local: SocketAddress) -> Bool {
-    let ip = destination.ip.unmapped
-    guard ip.isLoopback || ip.isUnspecified || ip == local.ip.unmapped else { return false }
-    return open.contains { self[$0]?.plan.bind.port == destination.port }
   }
 }

@@ -48,6 +48,8 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
   /// Set once every connection was told to end: those that still come out of a closing listener's queue end as well.
   var reasonToCloseArrivals: CloseReason?
   var stops = false
+  /// A connection of this worker's own was led back to it; see `Worker+OriginalDestination.swift`.
+  var hasSeenLoop = false
 
   /// Bytes of one bulk receive: copying 16 KiB at a time costs more than any other proxy does.
   static var bulkReceiveSize: Int { 262_144 }

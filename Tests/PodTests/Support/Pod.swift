@@ -13,7 +13,7 @@ final class Pod: Sendable {
   static let appPort: UInt16 = 8_080
   static let inboundPort: UInt16 = 15_006
   static let outboundPort: UInt16 = 15_001
-  private static let sidecarUID = "1337"
+  static let sidecarUID = "1337"
 
   let pod: NetworkNamespace
   let peer: NetworkNamespace
@@ -31,8 +31,9 @@ final class Pod: Sendable {
 
   // MARK: The sidecar
 
-  /// Starts a transparent sidecar as the user that the rules pass over.
-  func startSidecar() throws -> SidecarProcess {
+  /// Starts a transparent sidecar.
+  /// - Parameter uid: whom it runs as; by default the user that the rules pass over.
+  func startSidecar(uid: String = sidecarUID) throws -> SidecarProcess {
     let sidecar = try SidecarProcess(
       [
         .init("inbound", bind: .tcp(address: "::", port: Self.inboundPort), target: "original-destination"),
@@ -42,7 +43,7 @@ final class Pod: Sendable {
       ],
       // The harness's files are root's alone: the capability stands in for a volume that the user may read.
       launcher: try pod.launcher + [
-        "setpriv", "--reuid=\(Self.sidecarUID)", "--regid=\(Self.sidecarUID)", "--clear-groups",
+        "setpriv", "--reuid=\(uid)", "--regid=\(uid)", "--clear-groups",
         "--inh-caps=+dac_override", "--ambient-caps=+dac_override",
       ], awaitsReadiness: false)
     try pod.inside { try sidecar.awaitReady() }

@@ -228,7 +228,8 @@ import Testing
       [.accepted(mapped, on: .listener)],
       expecting: [
         .peerAddress(mapped, is: "[::ffff:10.0.0.9]:40000"), .localAddress(mapped, is: "[::ffff:10.0.0.1]:15006"),
-        .originalDestination(mapped, is: "10.0.0.7:443"), .openSocket(AF_INET, gives: .secondServer),
+        .originalDestination(mapped, is: "10.0.0.7:443"), .localAddress(.server, is: "[fd00::1]:50000"),
+        .openSocket(AF_INET, gives: .secondServer),
         .configureStream(.secondServer), .connect(.secondServer, to: "10.0.0.7:443"),
       ])
   }
@@ -252,6 +253,55 @@ import Testing
     #expect(bench.closed(.connectLoop) == 1)
     #expect(bench.connectFailures(.loop) == 1)
     bench.expectNothingHeld()
+  }
+
+  @Test("A connection of its own that is led back to it is refused, and every further client is looked at")
+  func ownConnection() {
+    let bench = WorkerBench()
+    bench.listen(WorkerBench.plan(.original))
+    let local = "10.0.0.1:15001"
+    let original = "10.0.0.7:443"
+    bench.turn(
+      [.accepted(.client, on: .listener)],
+      expecting: [
+        .peerAddress(.client, is: WorkerBench.clientAddress), .localAddress(.client, is: local),
+        .originalDestination(.client, is: original), .openSocket(AF_INET, gives: .server),
+        .configureStream(.server), .connect(.server, to: original),
+      ])
+    for client in [1_000_050, 1_000_051].map(Descriptor.init(rawValue:)) {
+      bench.turn(
+        [.accepted(client, on: .listener)],
+        expecting: [
+          // The server's own address, as a dual-stack listener shows it.
+          .peerAddress(client, is: "[::ffff:10.0.0.1]:50000"), .localAddress(client, is: local),
+          .originalDestination(client, is: original), .localAddress(.server, is: "10.0.0.1:50000"),
+          .resetOnClose(client), .close(client),
+        ])
+    }
+    #expect(bench.closed(.connectLoop) == 2)
+    #expect(bench.connectFailures(.loop) == 2)
+  }
+
+  @Test("Who connects is looked at when connections become twice as many as ever before, and then no more")
+  func doubling() {
+    let bench = WorkerBench()
+    bench.listen(WorkerBench.plan(.original))
+    var servers: [Descriptor] = []
+    for number in 0..<6 {
+      let client = Descriptor(rawValue: 1_000_100 + Int32(number))
+      let server = Descriptor(rawValue: 1_000_200 + Int32(number))
+      // The second and the fourth; of the first there is nobody else.
+      let looks = number == 1 || number == 3 ? servers : []
+      bench.turn(
+        [.accepted(client, on: .listener)],
+        expecting: [
+          .peerAddress(client, is: WorkerBench.clientAddress), .localAddress(client, is: "10.0.0.1:15001"),
+          .originalDestination(client, is: "10.0.0.7:443"),
+        ] + looks.map { .localAddress($0, is: "10.0.0.1:50000") } + [
+          .openSocket(AF_INET, gives: server), .configureStream(server), .connect(server, to: "10.0.0.7:443"),
+        ])
+      servers.append(server)
+    }
   }
 
   @Test("Nothing redirected the connection")
