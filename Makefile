@@ -26,7 +26,7 @@ SANITIZED := --skip AllocationTests
 TOOLS := $(CURDIR)/.build/tools
 export PATH := $(TOOLS):$(PATH)
 # Swift and C sources under version control.
-SOURCES := Sources Tests Package.swift Benchmarks/Package.swift Benchmarks/load
+SOURCES := Sources Tests Package.swift Benchmarks/Package.swift Benchmarks/load Benchmarks/micro
 
 # Every target that has a description.
 .PHONY: $(shell awk -F: '/^[a-z-]+:.*[#][#]/ {print $$1}' $(firstword $(MAKEFILE_LIST)))
@@ -100,6 +100,9 @@ bench-quick: setup-bench ## The most telling rows of it: about two minutes
 bench-page: ## Show the last benchmark's results in docs/performance.md
 	SIDECAR_BENCH_BUILD=no Benchmarks/load/bench --page
 
+bench-micro: setup ## The hot path piece by piece: time, and counts that CI holds to their thresholds
+	Benchmarks/micro/bench run
+
 bench-idle: release ## What an idle sidecar costs: memory, time to ready
 	Benchmarks/memory/run.sh
 
@@ -118,4 +121,4 @@ format: ## Format the Swift sources in place
 	swift format --in-place --recursive --parallel $(SOURCES)
 
 clean: ## Remove what was built
-	rm -rf .build .build-asan .build-fuzz .build-sim .build-tsan
+	rm -rf .build .build-asan .build-fuzz .build-sim .build-tsan Benchmarks/.build Benchmarks/.build-micro

@@ -8,6 +8,8 @@ let package = Package(
     .library(name: "IOUring", targets: ["IOUring"]),
     .library(name: "Metrics", targets: ["Metrics"]),
     .library(name: "ProxyCore", targets: ["ProxyCore"]),
+    // For the nested package of benchmarks.
+    .library(name: "CAllocationCounter", targets: ["CAllocationCounter"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),

@@ -9,6 +9,8 @@ let package = Package(
     .package(name: "sidecar-proxy", path: ".."),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
+    // Without its default traits: jemalloc would take the place of the allocator that is counted.
+    .package(url: "https://github.com/ordo-one/benchmark", from: "1.38.1", traits: []),
   ],
   targets: [
     // End to end: the load generator with its origin.
@@ -24,6 +26,24 @@ let package = Package(
     .executableTarget(
       name: "relay-floor", path: "load/floor", cSettings: [.define("_GNU_SOURCE")],
       linkerSettings: [.linkedLibrary("uring")]),
+    // Piece by piece, with thresholds on what doesn't depend on the machine. What is measured is a target of its own behind
+    // a C interface, which says why.
+    .systemLibrary(name: "CMicroSubjects", path: "micro/interface"),
+    .target(
+      name: "MicroSubjects",
+      dependencies: [
+        "CMicroSubjects",
+        .product(name: "CAllocationCounter", package: "sidecar-proxy"),
+        .product(name: "IOUring", package: "sidecar-proxy"),
+        .product(name: "Metrics", package: "sidecar-proxy"),
+        .product(name: "ProxyCore", package: "sidecar-proxy"),
+      ],
+      path: "micro/subjects"),
+    .executableTarget(
+      name: "Micro",
+      dependencies: ["CMicroSubjects", "MicroSubjects", .product(name: "Benchmark", package: "benchmark")],
+      path: "micro", exclude: ["bench", "interface", "subjects"],
+      plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .gnu11
