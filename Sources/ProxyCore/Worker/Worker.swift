@@ -53,7 +53,7 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
 
   /// Bytes of one bulk receive: copying 16 KiB at a time costs more than any other proxy does.
   static var bulkReceiveSize: Int { 262_144 }
-  /// What sealing adds to a receive, and what libssl may hold of an earlier record, rounded up to pages.
+  /// What sealing adds to a receive, and the part of an earlier record that is opened with it, rounded up to pages.
   private static var sealingRoom: Int { 4_096 }
 
   init(kernel: consuming K, links: WorkerLinks, settings: WorkerSettings) {
@@ -70,7 +70,8 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
     tlsEngine = TLSEngine(now: self.kernel.wallClockSeconds(), sessionsMax: links.slotsMax)
     listeners = ListenerTable()
     chunks = ChunkPool(
-      chunkSize: receiveBufferSize + Self.sealingRoom, capacity: links.slotsMax * 4)
+      // A record is opened only where all of it fits.
+      chunkSize: max(receiveBufferSize + Self.sealingRoom, PartialRecord.size), capacity: links.slotsMax * 4)
     bulkBuffers = ChunkPool(
       chunkSize: Self.bulkReceiveSize + Self.sealingRoom, capacity: links.slotsMax * 3)
   }
