@@ -200,17 +200,15 @@ extension Worker where K: ~Copyable {
       return
     }
     half.pointee.sending.taken &+= taken
-    if connection.pointee.tls == nil {
-      countSent(connection, direction, count: Int(taken), path: .relayedBufferedBytes)
-    }
+    let isSealing = connection.isSealing(direction)
+    if !isSealing { countSent(connection, direction, count: Int(taken), path: connection.sentPath) }
     if half.pointee.sending.taken < half.pointee.sending.count {
       sendRest(slot, connection, direction)
       return
     }
-    if connection.pointee.tls != nil {
-      let sending = half.pointee.sending
-      let payload = connection.isSealing(direction) ? sending.sealed : sending.count
-      countSent(connection, direction, count: Int(payload), path: .relayedTLSBytes)
+    // Of a part of what is sealed nobody could say how much of it is of use.
+    if isSealing {
+      countSent(connection, direction, count: Int(half.pointee.sending.sealed), path: .relayedTLSBytes)
     }
     release(half.pointee.sending)
     half.pointee.sending = .none
@@ -290,4 +288,10 @@ extension Worker where K: ~Copyable {
       continueReading(slot, connection, direction)
     }
   }
+}
+
+extension UnsafeMutablePointer<Connection> {
+  /// Under which path bytes count that small pieces carry.
+  @inline(__always)
+  var sentPath: WorkerMetrics.SeriesCell { pointee.tls == nil ? .relayedBufferedBytes : .relayedTLSBytes }
 }

@@ -168,9 +168,7 @@ extension Worker where K: ~Copyable {
     let half = connection.half(operation.direction)
     if operation == .send(operation.direction) {
       // The sink's application reads these bytes: they count, though nobody waits for them here any more.
-      if completion.result > 0, connection.pointee.tls == nil {
-        countSent(connection, operation.direction, count: Int(completion.result), path: .relayedBufferedBytes)
-      }
+      if completion.result > 0 { countSentAtLast(connection, operation.direction, completion.result) }
       releaseSending(half)
     }
     if operation == .receive(operation.direction), let filling = half.pointee.filling {
@@ -178,6 +176,19 @@ extension Worker where K: ~Copyable {
       half.pointee.filling = nil
     }
     finishClosing(slot, connection)
+  }
+
+  private func countSentAtLast(
+    _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction, _ count: Int32
+  ) {
+    guard connection.isSealing(direction) else {
+      countSent(connection, direction, count: Int(count), path: connection.sentPath)
+      return
+    }
+    let sending = connection.half(direction).pointee.sending
+    if sending.rest.count == count {
+      countSent(connection, direction, count: Int(sending.sealed), path: .relayedTLSBytes)
+    }
   }
 
   mutating func finishClosing(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
