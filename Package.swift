@@ -38,6 +38,7 @@ let package = Package(
 
     // What the tests of several levels share.
     .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
+    .target(name: "CSeededRandom", dependencies: ["COpenSSL"], path: "Tests/CSeededRandom"),
     .target(name: "KernelTestSupport", dependencies: ["IOUring"], path: "Tests/KernelTestSupport"),
 
     .testTarget(name: "IOUringTests", dependencies: ["CIOUring", "IOUring"]),
@@ -45,7 +46,10 @@ let package = Package(
       name: "KernelConformanceTests", dependencies: ["CAllocationCounter", "IOUring", "KernelTestSupport"]),
     .testTarget(name: "EngineTests", dependencies: ["ProxyCore"]),
     .testTarget(
-      name: "SimulationTests", dependencies: ["FuzzSupport", "IOUring", "KernelTestSupport", "Metrics", "ProxyCore"]),
+      name: "SimulationTests",
+      dependencies: [
+        "COpenSSL", "CSeededRandom", "FuzzSupport", "IOUring", "KernelTestSupport", "Metrics", "ProxyCore",
+      ]),
     .testTarget(
       name: "WorkerTests",
       dependencies: ["CAllocationCounter", "IOUring", "KernelTestSupport", "Metrics", "ProxyCore"]),

@@ -18,6 +18,7 @@ struct Scenario {
       case listConnections
       case removeAndAddListener
       case updateSettings
+      case rotateIdentity
     }
     var turn: Int
     var kind: Kind
@@ -36,7 +37,9 @@ struct Scenario {
   let clientCount: Int
   /// Few clients with much to say, in place of many with little.
   let isBulky: Bool
-  let listeners: [ListenerPlan]
+  let listeners: [SimulatedListenerRules]
+  /// Chance that a peer is one of whom TLS, or the policy, has something bad to say.
+  let badPeers: Double
   /// Chances of what becomes of a connect.
   let connectRefused: Double
   let connectSilent: Double
@@ -51,7 +54,7 @@ struct Scenario {
     var random = chance
     self.chance = chance
     faults = FaultPlan.swarm(&random)
-    bufferSize = random.pick([512, 4_096, 16_384])
+    let bufferSizeInTheClear = random.pick([512, 4_096, 16_384])
     bufferCount = random.pick([2, 4, 16, 64])
     socketCapacityMax = random.pick([256, 4_096, 65_536, 1_048_576])
     descriptorsMax = random.chance(0.8) ? 10_000 : 8 + random.below(40)
@@ -60,7 +63,10 @@ struct Scenario {
     slotsMax = random.chance(0.9) ? 128 : 2
     isBulky = random.chance(0.25)
     clientCount = random.magnitude(1...(isBulky ? 4 : 24))
-    listeners = (0..<random.pick([1, 1, 2])).map { Self.plan(&random, port: UInt16(15_006 + $0)) }
+    listeners = (0..<random.pick([1, 1, 2])).map { SimulatedListenerRules(&random, port: UInt16(15_006 + $0)) }
+    badPeers = random.pick([0, 0.1, 0.5])
+    // TLS needs room for a whole record, which real buffers have.
+    bufferSize = listeners.contains(where: \.usesTLS) ? 16_384 : bufferSizeInTheClear
     connectRefused = random.chance(0.5) ? 0 : random.pick([0.05, 0.3])
     connectSilent = random.chance(0.7) ? 0 : random.pick([0.05, 0.3])
     connectDelayMax = random.pick([0, 1_000_000, 1_000_000_000])
@@ -71,29 +77,18 @@ struct Scenario {
   static func settings(_ random: inout SeededGenerator) -> WorkerSettings {
     var settings = WorkerSettings(Configuration.Timeouts())
     settings.connectTimeout = random.pick([50_000_000, 1_000_000_000, 5_000_000_000])
+    settings.handshakeTimeout = random.pick([50_000_000, 5_000_000_000, 5_000_000_000])
     settings.idleTimeout = random.pick([.max, .max, 100_000_000, 5_000_000_000])
     settings.halfCloseTimeout = random.pick([.max, .max, 50_000_000, 5_000_000_000])
     return settings
-  }
-
-  private static func plan(_ random: inout SeededGenerator, port: UInt16) -> ListenerPlan {
-    let addresses: [TargetAddress] = (0..<random.pick([1, 1, 3])).map { index in
-      if random.chance(0.1), let path = TargetAddress(unixPath: "/run/app\(index).sock") { return path }
-      return TargetAddress(SocketAddress(ip: IPAddress(v4: 0x0a02_0001 + UInt32(index)), port: 8_080))
-    }
-    let bind = SocketAddress(ip: IPAddress(v4: 0), port: port)
-    return ListenerPlan(
-      Configuration.Listener(
-        name: "\(port)", direction: .inbound, bind: bind, target: .originalDestination,
-        tls: random.chance(0.25) ? .permissive : .off),
-      destination: .addresses(random.chance(0.02) ? [] : addresses))
   }
 
   private static func interventions(_ random: inout SeededGenerator, before calmTurn: Int) -> [Intervention] {
     var interventions: [Intervention] = []
     for (chance, kind) in [
       (0.25, Intervention.Kind.stopAccepting), (0.2, .closeConnections), (0.15, .setLimit(random.pick([0, 1, 5]))),
-      (0.3, .listConnections), (0.15, .removeAndAddListener), (0.15, .updateSettings),
+      (0.3, .listConnections), (0.15, .removeAndAddListener), (0.15, .updateSettings), (0.3, .rotateIdentity),
+      (0.3, .rotateIdentity),
     ] where random.chance(chance) {
       // Most runs are over, or at rest, long before the calm turn.
       interventions.append(Intervention(turn: random.below(min(calmTurn, 400)), kind: kind))
@@ -111,12 +106,13 @@ struct Scenario {
       ? random.below(bulk) : random.pick([0, 1, 100, random.magnitude(0...10_000), random.magnitude(0...bulk / 4)])
     let limit = random.magnitude(0...max(1, bytes))
     let ending: SimulatedParty.Temperament.Ending =
-      switch random.below(12) {
+      switch random.below(13) {
       case 0..<6: .whenSent
       case 6, 7: .afterPeer
       case 8: .resetAfterSending(limit)
       case 9: .resetAfterReceiving(1 + limit)
       case 10: .resetAfterFinishing(receiving: limit)
+      case 11: .truncate
       default: .never
       }
     return SimulatedParty.Temperament(
@@ -124,6 +120,6 @@ struct Scenario {
       readMax: random.pick([1 + random.magnitude(0...1_000), 65_536, 65_536]),
       readPause: random.chance(0.7) ? 0 : UInt64(random.magnitude(1...50_000_000)),
       writePauseChance: random.pick([0, 0, 0.1, 0.5]), writePause: UInt64(random.magnitude(1...100_000_000)),
-      ending: ending)
+      keyUpdateChance: random.pick([0, 0, 0.05]), ending: ending)
   }
 }

@@ -18,6 +18,8 @@ final class SimulatedParty: SimulatedActor {
       case resetAfterReceiving(Int)
       /// Half-closes when all is said, and resets later, having received so many bytes.
       case resetAfterFinishing(receiving: Int)
+      /// With TLS: ends without close_notify when all is said, as an attacker could have it.
+      case truncate
       /// Says and hears everything, and never ends.
       case never
     }
@@ -30,6 +32,8 @@ final class SimulatedParty: SimulatedActor {
     /// Chance to sleep before a write, and for how long.
     var writePauseChance: Double
     var writePause: UInt64
+    /// With TLS: chance to change keys before a write.
+    var keyUpdateChance = 0.0
     var ending: Ending
   }
 
@@ -42,6 +46,13 @@ final class SimulatedParty: SimulatedActor {
 
   let name: String
   let stream: SimulatedStream
+  let wire: any Wire
+  let credentials: SimulatedMesh.Credentials
+  /// Nobody speaks to it in its own language: what it hears means nothing, and is only counted.
+  private(set) var isForeign: Bool
+  /// It may turn out to be foreign: TLS that is not for it may reach it.
+  private let mayHearTLS: Bool
+  private(set) var firstByteHeard: UInt8?
   private(set) var temperament: Temperament
   private var random: SeededGenerator
   private unowned let world: SimulatedWorld
@@ -57,15 +68,22 @@ final class SimulatedParty: SimulatedActor {
   private(set) var hasFinished = false
   /// Has reset, or was reset.
   private(set) var hasReset = false
+  /// Has ended its TLS stream without close_notify: a reset in effect, of which the proxy hears behind all bytes.
+  private(set) var hasCut = false
   private(set) var isGone = false
   private(set) var corruption: String?
 
   init(
-    name: String, stream: SimulatedStream, temperament: Temperament, saying: Pattern, hearing: Pattern,
+    name: String, stream: SimulatedStream, wire: any Wire, credentials: SimulatedMesh.Credentials = .none,
+    isForeign: Bool = false, mayHearTLS: Bool = false, temperament: Temperament, saying: Pattern, hearing: Pattern,
     random: SeededGenerator, world: SimulatedWorld
   ) {
     self.name = name
     self.stream = stream
+    self.wire = wire
+    self.credentials = credentials
+    self.isForeign = isForeign
+    self.mayHearTLS = mayHearTLS
     self.temperament = temperament
     self.saying = saying
     self.hearing = hearing
@@ -87,6 +105,7 @@ final class SimulatedParty: SimulatedActor {
 
   func act() -> UInt64 {
     guard !isGone else { return .max }
+    wire.carryOn()
     let heard = listen()
     guard !isGone else { return .max }
     let said = speak()
@@ -108,11 +127,8 @@ final class SimulatedParty: SimulatedActor {
     guard seen == .none, world.clock >= pausesReadingUntil else { return false }
     let room = min(temperament.readMax, 65_536)
     let count = withUnsafeTemporaryAllocation(byteCount: room, alignment: 1) { buffer in
-      let count = stream.read(into: buffer)
-      if count > 0, !hearing.matches(UnsafeRawBufferPointer(rebasing: buffer.prefix(count)), at: received) {
-        world.tracer?("\(name) hears something else at \(received)")
-        corruption = corruption ?? "\(name) heard something else at \(received)..<\(received + count)"
-      }
+      let count = wire.read(into: buffer)
+      if count > 0 { hear(UnsafeRawBufferPointer(rebasing: buffer.prefix(count))) }
       return count
     }
     switch count {
@@ -127,6 +143,17 @@ final class SimulatedParty: SimulatedActor {
     return true
   }
 
+  private func hear(_ bytes: UnsafeRawBufferPointer) {
+    firstByteHeard = firstByteHeard ?? bytes.first
+    if received == 0, mayHearTLS, bytes.first == Self.tlsHandshake { isForeign = true }
+    guard !isForeign, !hearing.matches(bytes, at: received) else { return }
+    world.tracer?("\(name) hears something else at \(received)")
+    corruption = corruption ?? "\(name) heard something else at \(received)..<\(received + bytes.count)"
+  }
+
+  /// The content type of a hello's record (RFC 8446 section 5.1).
+  static let tlsHandshake: UInt8 = 22
+
   private func speak() -> Bool {
     guard sent < temperament.bytesToSend, !hasFinished, world.clock >= pausesWritingUntil else { return false }
     if random.chance(temperament.writePauseChance) {
@@ -134,7 +161,8 @@ final class SimulatedParty: SimulatedActor {
       return false
     }
     let size = min(1 + random.below(temperament.chunkMax), temperament.bytesToSend - sent)
-    let count = saying.withBytes(at: sent, count: size) { stream.write($0) }
+    if random.chance(temperament.keyUpdateChance) { wire.updateKeys(askingPeer: random.chance(0.5)) }
+    let count = saying.withBytes(at: sent, count: size) { wire.write($0) }
     if count == -Int(EAGAIN) { return false }
     guard count >= 0 else {
       wasReset()
@@ -149,7 +177,8 @@ final class SimulatedParty: SimulatedActor {
 
   private func end() {
     if !hasFinished, sent == temperament.bytesToSend, mayFinish {
-      guard stream.finish() == 0 else {
+      if case .truncate = temperament.ending, !isPlain { return cut() }
+      guard wire.finish() == 0 else {
         wasReset()
         return
       }
@@ -157,12 +186,15 @@ final class SimulatedParty: SimulatedActor {
       world.tracer?("\(name) half-closes after sending \(sent)")
     }
     if hasFinished, case .resetAfterFinishing(let limit) = temperament.ending, received >= limit { reset() }
-    if hasFinished, seen == .fin, !isGone { leave() }
+    if hasFinished, seen == .fin, !isGone, wire.isFlushed { leave() }
   }
 
+  private var isPlain: Bool { credentials == .none }
+
   private var mayFinish: Bool {
-    switch temperament.ending {
-    case .whenSent, .resetAfterFinishing: true
+    guard wire.isProved else { return false }
+    return switch temperament.ending {
+    case .whenSent, .resetAfterFinishing, .truncate: true
     case .afterPeer: seen == .fin
     // A reset that is due when nothing more will come.
     case .resetAfterSending, .resetAfterReceiving: seen == .fin
@@ -179,9 +211,22 @@ final class SimulatedParty: SimulatedActor {
     leave()
   }
 
+  /// Ends the stream without saying that it is complete.
+  private func cut() {
+    world.tracer?("\(name) cuts its stream after sending \(sent)")
+    hasReset = true
+    hasCut = true
+    leave()
+  }
+
   private func wasReset() {
     world.tracer?("\(name) was reset")
     seen = .reset
+    // It is this end that gives up where TLS has failed, or was cut.
+    if !isPlain, !stream.resetArrived {
+      hasReset = true
+      stream.resetsOnClose = true
+    }
     leave()
   }
 

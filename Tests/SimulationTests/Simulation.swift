@@ -12,12 +12,16 @@ import Metrics
 final class Dialogue {
   let client: SimulatedParty
   let listener: Int
+  let rules: SimulatedListenerRules
   var server: SimulatedParty?
+  /// The address at which the server was reached.
+  var serverAddress = ""
   var record: AccessRecord?
 
-  init(client: SimulatedParty, listener: Int) {
+  init(client: SimulatedParty, listener: Int, rules: SimulatedListenerRules) {
     self.client = client
     self.listener = listener
+    self.rules = rules
   }
 }
 
@@ -35,7 +39,9 @@ final class Simulation {
   private let accessLog = AccessRecordQueue(wakeDescriptor: .none)
   private let wake: Descriptor
   private var random: SeededGenerator
-  private var listeners: [(id: ListenerID, socket: SimulatedListener, plan: ListenerPlan)] = []
+  private var listeners: [(id: ListenerID, socket: SimulatedListener, rules: SimulatedListenerRules)] = []
+  /// Nil where no listener has to do with TLS.
+  private let mesh: SimulatedMesh?
   private(set) var listenerCount = 0
   private var arrivals: Arrivals?
 
@@ -46,8 +52,22 @@ final class Simulation {
   private(set) var isCalm = false
   private(set) var problems: [String] = []
 
-  init(_ scenario: Scenario) throws(KernelError) {
+  /// Plays a scenario from beginning to end.
+  ///
+  /// - Parameter prepare: has its way with the simulation before it begins.
+  static func play(_ scenario: Scenario, prepare: (Simulation) -> Void = { _ in }) throws -> Simulation {
+    var cryptography = scenario.chance.part(0x715)
+    return try SimulatedMesh.seeded(cryptography.next()) {
+      let simulation = try Simulation(scenario)
+      prepare(simulation)
+      simulation.run()
+      return simulation
+    }
+  }
+
+  private init(_ scenario: Scenario) throws {
     self.scenario = scenario
+    mesh = scenario.listeners.contains(where: \.usesTLS) ? try SimulatedMesh() : nil
     random = scenario.chance.part(0xac70_75)
     var capacities = scenario.chance.part(0xcafe)
     let capacityMax = scenario.socketCapacityMax
@@ -65,8 +85,9 @@ final class Simulation {
         slotsMax: scenario.slotsMax),
       settings: scenario.settings)
     world.connectOutcome = { [unowned self] in connectOutcome($0) }
-    world.upstreamConnected = { [unowned self] server, client, _ in upstreamConnected(server, client) }
-    for plan in scenario.listeners { addListener(plan) }
+    world.upstreamConnected = { [unowned self] in upstreamConnected($0, $1, at: $2) }
+    worker.identity = mesh?.proxy
+    for rules in scenario.listeners { addListener(rules) }
     arrivals = Arrivals(self)
     if let arrivals { world.add(arrivals) }
   }
@@ -79,7 +100,7 @@ final class Simulation {
   // MARK: The run
 
   /// Plays to the end, or until something is wrong.
-  func run() {
+  private func run() {
     worker.submitMailPoll()
     var interventions = scenario.interventions[...]
     var calmedAt = Int.max
@@ -91,6 +112,7 @@ final class Simulation {
       worker.turn()
       turns += 1
       collectRecords()
+      problems += checkNothingEarly()
       if world.isSilent { problems += checkResetsPassedOn() }
       if !isCalm, turns >= scenario.calmTurn || world.isSilent || scenario.chance.isExhausted {
         calmDown()
@@ -164,12 +186,12 @@ final class Simulation {
 
   // MARK: The control thread
 
-  private func addListener(_ plan: ListenerPlan) {
+  private func addListener(_ rules: SimulatedListenerRules) {
     let id = ListenerID(rawValue: listenerCount)
     listenerCount += 1
-    let socket = world.listen(on: "\(plan.bind)")
-    listeners.append((id, socket, plan))
-    mailbox.post(.addListener(id, socket.descriptor, plan))
+    let socket = world.listen(on: "\(rules.configuration.bind)")
+    listeners.append((id, socket, rules))
+    mailbox.post(.addListener(id, socket.descriptor, rules.plan))
   }
 
   private func intervene(_ kind: Scenario.Intervention.Kind) {
@@ -186,9 +208,11 @@ final class Simulation {
       guard world.openDescriptorCount < world.descriptorsMax else { return }
       let removed = listeners.removeFirst()
       mailbox.post(.removeListener(removed.id))
-      addListener(removed.plan)
+      addListener(removed.rules)
     case .updateSettings:
       mailbox.post(.updateSettings(Scenario.settings(&random)))
+    case .rotateIdentity:
+      if let mesh { mailbox.post(.updateIdentity(mesh.rotate())) }
     }
   }
 
@@ -206,33 +230,48 @@ final class Simulation {
     return .established(after: delay)
   }
 
-  private func upstreamConnected(_ stream: SimulatedStream, _ clientStream: SimulatedStream?) {
+  private func upstreamConnected(
+    _ stream: SimulatedStream, _ clientStream: SimulatedStream?, at address: String
+  ) {
     guard let clientStream else {
       problems.append("the worker has connected on nobody's behalf")
       return
     }
     guard let dialogue = dialogueOfClient[clientStream.id] else { return }
     if dialogue.server != nil { problems.append("\(dialogue.client.name) is connected upstream twice") }
+    let credentials = dialogue.rules.serverCredentials(&random, address: address, bad: scenario.badPeers)
     let server = SimulatedParty(
-      name: "server of \(dialogue.client.name)", stream: stream, temperament: scenario.temperament(&random),
-      saying: Pattern(stream: 2 * clientStream.id + 1), hearing: Pattern(stream: 2 * clientStream.id),
-      random: random.split(), world: world)
+      name: "server of \(dialogue.client.name)", stream: stream, wire: wire(.server, credentials, on: stream),
+      credentials: credentials, isForeign: dialogue.rules.isMesh(address) && credentials == .none,
+      mayHearTLS: dialogue.rules.configuration.tls == .permissive && dialogue.client.credentials != .none,
+      temperament: scenario.temperament(&random), saying: Pattern(stream: 2 * clientStream.id + 1),
+      hearing: Pattern(stream: 2 * clientStream.id), random: random.split(), world: world)
     if isCalm { server.calmDown() }
     dialogue.server = server
+    dialogue.serverAddress = address
   }
 
   /// One more client connects.
   fileprivate func arrive() {
     let listener = listeners[random.below(listeners.count)]
     guard let stream = world.connect(to: listener.socket) else { return }
+    let credentials = listener.rules.clientCredentials(&random, bad: scenario.badPeers)
     let client = SimulatedParty(
-      name: "client \(stream.id)", stream: stream, temperament: scenario.temperament(&random),
-      saying: Pattern(stream: 2 * stream.id), hearing: Pattern(stream: 2 * stream.id + 1),
-      random: random.split(), world: world)
+      name: "client \(stream.id)", stream: stream, wire: wire(.client, credentials, on: stream),
+      credentials: credentials, isForeign: listener.rules.configuration.tls == .strict && credentials == .none,
+      temperament: scenario.temperament(&random), saying: Pattern(stream: 2 * stream.id),
+      hearing: Pattern(stream: 2 * stream.id + 1), random: random.split(), world: world)
     if isCalm { client.calmDown() }
-    let dialogue = Dialogue(client: client, listener: listener.id.rawValue)
+    let dialogue = Dialogue(client: client, listener: listener.id.rawValue, rules: listener.rules)
     dialogues.append(dialogue)
     dialogueOfClient[stream.id] = dialogue
+  }
+
+  private func wire(
+    _ role: TLSRole, _ credentials: SimulatedMesh.Credentials, on stream: SimulatedStream
+  ) -> any Wire {
+    guard let mesh, let context = mesh.context(credentials) else { return stream }
+    return TLSWire(context, role, on: stream, mesh: mesh, ticketKey: mesh.ticketKey(credentials))
   }
 
   fileprivate func nextArrival() -> UInt64 { world.clock + UInt64(random.magnitude(0...200_000_000)) }

@@ -63,9 +63,7 @@ import Testing
   @Test("A world that breaks its promises is found out", arguments: SimulatedWorld.Sabotage.allCases)
   func control(_ sabotage: SimulatedWorld.Sabotage) throws {
     let isNoticed = try (UInt64(0)..<20).contains { seed in
-      let simulation = try Simulation(Scenario(seed: seed))
-      simulation.world.sabotage = sabotage
-      simulation.run()
+      let simulation = try Simulation.play(Scenario(seed: seed)) { $0.world.sabotage = sabotage }
       return !simulation.check().isEmpty
     }
     #expect(isNoticed)
@@ -76,7 +74,7 @@ import Testing
     var reasons: Set<CloseReason> = []
     var cells: [WorkerMetrics.Cell: UInt64] = [:]
     var spliced: UInt64 = 0
-    for seed in UInt64(0)..<100 {
+    for seed in UInt64(0)..<150 {
       let simulation = try Self.run(seed)
       for dialogue in simulation.dialogues { if let record = dialogue.record { reasons.insert(record.reason) } }
       spliced += simulation.total(.relayedSplicedBytes)
@@ -85,7 +83,7 @@ import Testing
     for reason in [
       CloseReason.downstreamClosed, .upstreamClosed, .downstreamReset, .upstreamReset, .connectRefused,
       .connectTimeout, .connectUnreachable, .connectFailed, .descriptorsExhausted, .idleTimeout, .halfCloseTimeout,
-      .drainDeadline,
+      .drainDeadline, .denied, .tlsHandshakeFailed, .tlsTruncated, .upstreamIdentityUnexpected, .handshakeTimeout,
     ] { #expect(reasons.contains(reason), "\(reason)") }
     for cell in [
       WorkerMetrics.Cell.receivesStarved, .pipesRefused, .acceptPausedByLimit, .acceptPausedByDescriptors,
@@ -94,9 +92,8 @@ import Testing
   }
 
   static func run(_ seed: UInt64, isTraced: Bool = false) throws -> Simulation {
-    let simulation = try Simulation(Scenario(seed: seed))
-    if isTraced { simulation.world.tracer = { print($0) } }
-    simulation.run()
-    return simulation
+    try Simulation.play(Scenario(seed: seed)) { simulation in
+      if isTraced { simulation.world.tracer = { print($0) } }
+    }
   }
 }

@@ -9,9 +9,9 @@ import Testing
 @Suite("Worker fuzzer")
 struct WorkerFuzz {
   static let target = FuzzTarget("worker", inputMax: 4_096) { input in
-    let simulation = try Simulation(Scenario(SeededGenerator(ChoiceScript(Array(input)))))
-    if SimulationTests.isTraced { simulation.world.tracer = { print($0) } }
-    simulation.run()
+    let simulation = try Simulation.play(Scenario(SeededGenerator(ChoiceScript(Array(input))))) { simulation in
+      if SimulationTests.isTraced { simulation.world.tracer = { print($0) } }
+    }
     let found = simulation.check()
     try expect(found.isEmpty, found.prefix(10).joined(separator: "\n"))
   }

@@ -132,7 +132,12 @@ struct CertificateTemplate {
 
   private func fill(_ certificate: OpaquePointer, subjectKey: OpaquePointer, issuer: OpaquePointer?) -> Bool {
     X509_set_version(certificate, Int(X509_VERSION_3))
-    ASN1_INTEGER_set_uint64(X509_get_serialNumber(certificate), .random(in: 1...UInt64(Int64.max)))
+    // From libcrypto, like all else that is random in a certificate. 63 bits that are not zero (RFC 5280 section 4.1.2.2).
+    var serialNumber: UInt64 = 0
+    guard withUnsafeMutableBytes(of: &serialNumber, { RAND_bytes($0.baseAddress, Int32($0.count)) }) == 1 else {
+      return false
+    }
+    ASN1_INTEGER_set_uint64(X509_get_serialNumber(certificate), serialNumber >> 1 | 1)
     ASN1_TIME_set(X509_getm_notBefore(certificate), time_t(notBefore))
     ASN1_TIME_set(X509_getm_notAfter(certificate), time_t(notAfter))
     if let commonName {

@@ -15,6 +15,8 @@ public final class SimulatedStream {
   /// Bytes that were sent to this end. The first `arrived` of them can be read, the others are on their way.
   private var inbox: ByteQueue
   private(set) var arrived = 0
+  /// Bytes that were ever sent to this end, those that it has not read included.
+  public private(set) var sentHereCount = 0
   private var finOnItsWay = false
   private var resetOnItsWay = false
   /// Nothing comes any more: the other end's FIN is here, or this end has shut its reading direction.
@@ -87,6 +89,7 @@ public final class SimulatedStream {
     }
     guard peer.inbox.room > 0 else { return -Int(EAGAIN) }
     let count = peer.inbox.append(bytes)
+    peer.sentHereCount += count
     world.sent(to: peer)
     return count
   }

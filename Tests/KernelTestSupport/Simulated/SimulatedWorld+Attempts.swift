@@ -58,7 +58,7 @@ extension SimulatedWorld {
     near.descriptor = number
     near.resetsOnClose = object.resetsOnClose
     object.kind = .stream(near)
-    upstreamConnected(far, clientOfToken[operation.token.rawValue], address)
+    upstreamConnected(far, clientOfConnection[operation.token.connection], address)
     return .finished(0)
   }
 

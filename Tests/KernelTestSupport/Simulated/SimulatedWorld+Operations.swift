@@ -75,10 +75,21 @@ extension SimulatedWorld {
     var operation = SimulatedOperation(token: token, kind: kind)
     operation.expectsData = expectsData
     let submission = Submission(operation: operation, descriptor: descriptor.rawValue)
-    if case .connect = kind, clientOfToken[token.rawValue] == nil { clientOfToken[token.rawValue] = acceptedLast }
+    noteConnection(descriptor, token)
     // A queue keeps the order: what is submitted early takes what waits along.
     submitted.append(submission)
     if random.chance(faults.submittedEarly) { carryOutSubmissions() }
+  }
+
+  private func noteConnection(_ descriptor: Descriptor, _ token: Token) {
+    switch object(descriptor)?.kind {
+    case .stream(let stream): note(stream.peer)
+    case .socket: note(acceptedLast)
+    case .listener, .pipe, nil: break
+    }
+    func note(_ client: SimulatedStream?) {
+      if clientOfConnection[token.connection] == nil { clientOfConnection[token.connection] = client }
+    }
   }
 
   func carryOutSubmissions() {
@@ -218,4 +229,9 @@ extension SimulatedOperation.Kind {
     default: false
     }
   }
+}
+
+extension Token {
+  /// What the operations of one connection have in common: the lowest eight bits tell them apart.
+  var connection: UInt64 { rawValue >> 8 }
 }

@@ -76,9 +76,10 @@ public final class SimulatedWorld {
   public var upstreamConnected: (_ server: SimulatedStream, _ client: SimulatedStream?, _ address: String) -> Void = {
     _, _, _ in
   }
-  /// The client end behind each operation that connects upstream: the connection that was accepted last when the
-  /// operation's token was first seen, since a worker connects in answer to accepting.
-  var clientOfToken: [UInt64: SimulatedStream] = [:]
+  /// The client end behind each connection of the worker's, by what its operations' tokens have in common. Where its
+  /// first operation is not on the client's own connection, it is the one that was accepted last, since a worker connects
+  /// in answer to accepting.
+  var clientOfConnection: [UInt64: SimulatedStream] = [:]
   var acceptedLast: SimulatedStream?
   public internal(set) var acceptedCount = 0
 
