@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import subprocess
 import tempfile
+import zlib
 
 from . import BenchmarkFailure
 
@@ -35,10 +36,12 @@ class Place:
         """A program of the host's, as seen from this place."""
         if self.root is None:
             return str(program)
-        copy = self._directory / program.name
+        # Two builds of one program have the same name.
+        name = f"{program.name}-{zlib.crc32(bytes(program)):08x}"
+        copy = self._directory / name
         if not copy.exists():
             shutil.copy2(program, copy)
-        return self.inside(program.name)
+        return self.inside(name)
 
     def program(self, name: str) -> str:
         """A program of the place's own distribution."""

@@ -76,9 +76,7 @@ class Run:
     def candidates(self, table: str) -> list[str]:
         if self.options.candidates:
             return [name for name in self.options.candidates.split(",") if name != "direct"]
-        # There is no floor with TLS: what counts there is libssl's own work.
-        floors = FLOORS if table == "clear" else ()
-        return ["sidecar", *(name for name, _ in self.programs.more_sidecars), *PEERS, *floors]
+        return ["sidecar", *(name for name, _ in self.programs.more_sidecars), *PEERS, *FLOORS]
 
     # Sections
 

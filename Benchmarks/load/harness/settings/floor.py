@@ -1,5 +1,6 @@
 """The floor: the bare loop in C over the same system calls, with no configuration, limits, timeouts, metrics or ends to
-care for. Not a peer: it shows how low the cost of a relay can be on this machine."""
+care for. Not a peer: it shows how low the cost of a relay can be on this machine. It knows no TLS: in place of a pair with
+mutual TLS stands a pair in the clear, which shows what would be left of the cost if TLS were free."""
 
 from . import Leg
 from ..places import Place
