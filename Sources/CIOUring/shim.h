@@ -92,6 +92,12 @@ static inline int sidecar_enable_ring(struct io_uring *ring) {
   return io_uring_register((unsigned)ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, 0, 0);
 }
 
+/// io_uring_register_restrictions(3), which it doesn't either. 0 or -errno.
+static inline int sidecar_restrict_ring(struct io_uring *ring, struct io_uring_restriction *restrictions,
+                                        unsigned count) {
+  return io_uring_register((unsigned)ring->ring_fd, IORING_REGISTER_RESTRICTIONS, restrictions, count);
+}
+
 /// io_uring_cq_advance and friends are macros over C11 atomics; these two are all that the completion loop needs.
 static inline unsigned sidecar_cq_tail(const struct io_uring *ring) {
   return io_uring_smp_load_acquire(ring->cq.ktail);

@@ -46,6 +46,7 @@ public struct Ring: HostKernel, ~Copyable {
       do throws(RingError) {
         let bufferRing = try BufferRing(
           ring: ring, bufferSize: options.receiveBufferSize, count: options.receiveBufferCount)
+        try Ring.restrict(ring)
         hangUps = try Ring.makeHangUps()
         self.bufferRing = bufferRing
       } catch {

@@ -47,6 +47,30 @@ import Testing
     for descriptor in [near, far] { ring.close(descriptor) }
   }
 
+  /// A ring works past the process's system-call filter: what the worker doesn't submit is refused by the ring itself.
+  @Test func otherOperationsAreRefused() throws {
+    var ring = try makeRing()
+    let path = strdup("/etc/hosts")
+    defer { free(path) }
+    let submissions: [(UnsafeMutablePointer<io_uring_sqe>) -> Void] = [
+      { io_uring_prep_openat($0, AT_FDCWD, path, O_RDONLY, 0) },
+      { io_uring_prep_unlinkat($0, AT_FDCWD, path, 0) },
+      { io_uring_prep_write($0, 1, path, 1, 0) },
+      { io_uring_prep_socket($0, AF_INET, Int32(SOCK_STREAM.rawValue), 0, 0) },
+    ]
+    for (index, prepare) in submissions.enumerated() {
+      let entry = ring.submissionEntry()
+      prepare(entry)
+      entry.pointee.user_data = UInt64(index + 1)
+      ring.wait(until: .max)
+      let completion = ring.nextCompletion()
+      #expect(completion?.token.rawValue == UInt64(index + 1))
+      #expect(completion?.result == -EACCES)
+    }
+    var buffer = iovec()
+    #expect(io_uring_register_buffers(ring.ring, &buffer, 1) == -EACCES)
+  }
+
   /// Queue indexes are 32-bit counters that wrap; starting them just below the wrap, traffic goes on across it.
   @Test func completionIndexesWrap() throws {
     var ring = try makeRing()
