@@ -33,6 +33,9 @@ port() { # one that nothing listens on, below the range of outgoing connections
 }
 app=$(port) listen=$(port) metrics=$(port) admin=$(port)
 
+# nginx makes this its worker's own; the sidecar, which is root without capabilities then, could not write beside it.
+scratch=$directory/nginx
+mkdir "$scratch"
 cat >"$directory/nginx.conf" <<EOF
 daemon off;
 pid $directory/nginx.pid;
@@ -43,8 +46,8 @@ events { worker_connections $((connections + 100)); }
 http {
   access_log off;
   keepalive_timeout 1h;
-  client_body_temp_path $directory; proxy_temp_path $directory; fastcgi_temp_path $directory;
-  uwsgi_temp_path $directory; scgi_temp_path $directory;
+  client_body_temp_path $scratch; proxy_temp_path $scratch; fastcgi_temp_path $scratch;
+  uwsgi_temp_path $scratch; scgi_temp_path $scratch;
   server { listen 127.0.0.1:$app backlog=4096; location / { return 204; } }
 }
 EOF

@@ -19,6 +19,7 @@ struct ConfigurationOptions: ParsableArguments {
 
   @Option(name: .scalar("workers"), help: .scalar("workers")) var workers: String?
   @Option(name: .scalar("engine"), help: .scalar("engine")) var engine: String?
+  @Option(name: .scalar("confinement"), help: .scalar("confinement")) var confinement: String?
   @Option(name: .scalar("identity.certificate"), help: .scalar("identity.certificate")) var certificate: String?
   @Option(name: .scalar("identity.privateKey"), help: .scalar("identity.privateKey")) var privateKey: String?
   @Option(name: .scalar("identity.trustBundle"), help: .scalar("identity.trustBundle")) var trustBundle: String?
@@ -44,7 +45,7 @@ struct ConfigurationOptions: ParsableArguments {
   /// The flags of scalars that were given, as `Configuration.load` takes them.
   var flags: [(flag: String, value: String)] {
     let values: [(keyPath: String, value: String?)] = [
-      ("workers", workers), ("engine", engine), ("identity.certificate", certificate),
+      ("workers", workers), ("engine", engine), ("confinement", confinement), ("identity.certificate", certificate),
       ("identity.privateKey", privateKey), ("identity.trustBundle", trustBundle), ("identity.alpn", alpn),
       ("timeouts.connect", connectTimeout), ("timeouts.handshake", handshakeTimeout),
       ("timeouts.detect", detectTimeout), ("timeouts.idle", idleTimeout), ("timeouts.halfClose", halfCloseTimeout),

@@ -9,6 +9,12 @@ extern int accept4(int socket, void *address, unsigned int *length, int flags);
 /// posix_spawn_file_actions_addclosefrom_np(3), glibc 2.34.
 extern int posix_spawn_file_actions_addclosefrom_np(void *actions, int from);
 
+/// ptrace(2).
+static inline long testsupport_ptrace(int request, int thread, unsigned long address, unsigned long data) {
+  extern long ptrace(int request, ...);
+  return ptrace(request, thread, address, data);
+}
+
 /// setns(2).
 extern int setns(int descriptor, int kind);
 

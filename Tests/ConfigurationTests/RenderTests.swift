@@ -13,6 +13,7 @@ struct RenderTests {
       try load(someListener).configuration.render() == """
         workers: auto
         engine: auto
+        confinement: auto
         timeouts:
           connect: 5s
           handshake: 5s

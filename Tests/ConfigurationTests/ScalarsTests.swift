@@ -9,7 +9,7 @@ import Testing
 struct ScalarsTests {
   /// For each scalar a value that is not its default, in the form in which it is rendered.
   private static let samples = [
-    "workers": "3", "engine": "io_uring",
+    "workers": "3", "engine": "io_uring", "confinement": "required",
     "identity.certificate": "/sample/crt", "identity.privateKey": "/sample/key", "identity.trustBundle": "/sample/ca",
     "identity.alpn": "sample/1",
     "timeouts.connect": "1s", "timeouts.handshake": "2s", "timeouts.detect": "3ms", "timeouts.idle": "4m",

@@ -9,10 +9,10 @@ let wrongSyntax = ConfigurationCase.table(
   --- sidecar.yaml: nothing to listen on; expected listeners in the file, or --forward 127.0.0.1:9000=127.0.0.1:8080
   === a word
   hello
-  --- sidecar.yaml:1:1: "hello" can't stand here; expected a mapping with workers, engine, identity, timeouts, drain, limits, admin, metrics, accessLog, log or listeners
+  --- sidecar.yaml:1:1: "hello" can't stand here; expected a mapping with workers, engine, confinement, identity, timeouts, drain, limits, admin, metrics, accessLog, log or listeners
   === a list
   - workers
-  --- sidecar.yaml:1:1: a list can't stand here; expected a mapping with workers, engine, identity, timeouts, drain, limits, admin, metrics, accessLog, log or listeners
+  --- sidecar.yaml:1:1: a list can't stand here; expected a mapping with workers, engine, confinement, identity, timeouts, drain, limits, admin, metrics, accessLog, log or listeners
   === tab indentation
   timeouts:
   ⇥connect: 5s

@@ -5,11 +5,11 @@ let wrongValues = ConfigurationCase.table(
   === unknown key
   workrs: 4
   listeners: [{name: app, direction: inbound, bind: 0.0.0.0:15006, target: 127.0.0.1:8080}]
-  --- sidecar.yaml:1:1: unknown key "workrs"; expected workers, engine, identity, timeouts, drain, limits, admin, metrics, accessLog, log or listeners; did you mean workers?
+  --- sidecar.yaml:1:1: unknown key "workrs"; expected workers, engine, confinement, identity, timeouts, drain, limits, admin, metrics, accessLog, log or listeners; did you mean workers?
   === unknown key without likeness
   flux: 4
   listeners: [{name: app, direction: inbound, bind: 0.0.0.0:15006, target: 127.0.0.1:8080}]
-  --- sidecar.yaml:1:1: unknown key "flux"; expected workers, engine, identity, timeouts, drain, limits, admin, metrics, accessLog, log or listeners
+  --- sidecar.yaml:1:1: unknown key "flux"; expected workers, engine, confinement, identity, timeouts, drain, limits, admin, metrics, accessLog, log or listeners
   === unknown key in a section
   timeouts:
     conect: 5s
@@ -23,11 +23,11 @@ let wrongValues = ConfigurationCase.table(
   === key of a section at the root
   connect: 5s
   listeners: [{name: app, direction: inbound, bind: 0.0.0.0:15006, target: 127.0.0.1:8080}]
-  --- sidecar.yaml:1:1: unknown key "connect"; expected workers, engine, identity, timeouts, drain, limits, admin, metrics, accessLog, log or listeners; did you mean timeouts.connect?
+  --- sidecar.yaml:1:1: unknown key "connect"; expected workers, engine, confinement, identity, timeouts, drain, limits, admin, metrics, accessLog, log or listeners; did you mean timeouts.connect?
   === another proxy's word
   concurrency: 4
   listeners: [{name: app, direction: inbound, bind: 0.0.0.0:15006, target: 127.0.0.1:8080}]
-  --- sidecar.yaml:1:1: unknown key "concurrency"; expected workers, engine, identity, timeouts, drain, limits, admin, metrics, accessLog, log or listeners; did you mean workers?
+  --- sidecar.yaml:1:1: unknown key "concurrency"; expected workers, engine, confinement, identity, timeouts, drain, limits, admin, metrics, accessLog, log or listeners; did you mean workers?
   === another proxy's word in identity
   identity: {cert: /a, key: /b, ca: /c}
   listeners: [{name: app, direction: inbound, bind: 0.0.0.0:15006, target: 127.0.0.1:8080}]
@@ -37,7 +37,7 @@ let wrongValues = ConfigurationCase.table(
   === case
   accesslog: {format: json}
   listeners: [{name: app, direction: inbound, bind: 0.0.0.0:15006, target: 127.0.0.1:8080}]
-  --- sidecar.yaml:1:1: unknown key "accesslog"; expected workers, engine, identity, timeouts, drain, limits, admin, metrics, accessLog, log or listeners; did you mean accessLog?
+  --- sidecar.yaml:1:1: unknown key "accesslog"; expected workers, engine, confinement, identity, timeouts, drain, limits, admin, metrics, accessLog, log or listeners; did you mean accessLog?
   === several mistakes at once
   workers: 0
   engine: uring

@@ -63,13 +63,14 @@ struct ReloadPlanTests {
     var new = running
     new.workers = .count(3)
     new.engine = .epoll
+    new.confinement = .off
     new.admin.bind = SocketAddress(ip: IPAddress(v4: 0x7f00_0001), port: 5)
     new.metrics.bind = SocketAddress(ip: IPAddress(v4: 0), port: 6)
     new.accessLog.format = .off
     new.timeouts.connect = .seconds(9)
     new.limits.connections = 77
     let plan = ReloadPlan(active: [], running: running, new: new)
-    #expect(plan.needsRestart == ["workers", "engine", "admin", "metrics.bind", "accessLog.format"])
+    #expect(plan.needsRestart == ["workers", "engine", "confinement", "admin", "metrics.bind", "accessLog.format"])
     #expect(plan.changesTimeouts)
     var expected = running
     expected.timeouts = new.timeouts

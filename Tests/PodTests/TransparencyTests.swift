@@ -106,7 +106,7 @@ struct TransparencyTests {
     let pod = try Pod()
     // The rules pass over 1337.
     try pod.redirect()
-    let sidecar = try pod.startSidecar(uid: "1338")
+    let sidecar = try pod.startSidecar(uid: 1_338)
     let servers = try pod.serve(Pod.peerAddresses, in: pod.peer)
     for address in Pod.peerAddresses {
       for _ in 0..<4 {

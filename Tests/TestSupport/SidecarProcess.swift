@@ -63,10 +63,11 @@ package final class SidecarProcess: Sendable {
   ///   - settings: top-level keys of the configuration and their values in YAML's flow style, over the harness's own.
   ///   - layout: how the configuration file lies in its directory.
   ///   - launcher: a command in front of the binary's, such as `["ip", "netns", "exec", "name"]`.
+  ///   - user: whose the directory is, where the launcher makes the sidecar another user's; nil: this process's.
   ///   - awaitsReadiness: whether `/healthz/ready` is in reach and asked.
   package init(
     _ listeners: [Listener], workers: Int = 1, settings: [String: String] = [:], layout: Layout = .file,
-    launcher: [String] = [], awaitsReadiness: Bool = true
+    launcher: [String] = [], user: uid_t? = nil, awaitsReadiness: Bool = true
   ) throws {
     directory = try TemporaryDirectory()
     metricsEndpoint = try .freeLoopback()
@@ -82,6 +83,9 @@ package final class SidecarProcess: Sendable {
     switch layout {
     case .file: try Files.write(text, to: configurationPath)
     case .volume: try Volume.write(text, to: "sidecar.yaml", in: directory.file("volume"))
+    }
+    if let user {
+      for path in [directory.path, configurationPath] { chown(path, user, user) }
     }
     process = try ChildProcess(
       launcher + [try Self.binary(), "run", "--config", configurationPath], environment: Self.environment,
@@ -227,11 +231,17 @@ package final class SidecarProcess: Sendable {
     return process
   }
 
-  /// Only the engine may come from outside, so that the whole suite can run on another one: other settings of the
-  /// environment would override the configurations that tests write.
+  /// Only engine and confinement may come from outside, so that the whole suite can run on another engine and under
+  /// sanitizers: other settings of the environment would override the configurations that tests write.
   package static var environment: [String] {
-    ChildProcess.environment.filter { !$0.hasPrefix("SIDECAR_") || $0.hasPrefix("SIDECAR_ENGINE=") }
+    let passed = ["SIDECAR_ENGINE=", "SIDECAR_CONFINEMENT="]
+    return ChildProcess.environment.filter { variable in
+      !variable.hasPrefix("SIDECAR_") || passed.contains { variable.hasPrefix($0) }
+    }
   }
+
+  /// Whether it runs as it does by default.
+  package static var isConfined: Bool { getenv("SIDECAR_CONFINEMENT") == nil }
 
   private static func configuration(
     _ listeners: [Listener], workers: Int, metrics: Endpoint, admin: Endpoint, accessLog: String,

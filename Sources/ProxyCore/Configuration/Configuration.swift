@@ -6,6 +6,7 @@
 public struct Configuration: Sendable, Equatable {
   public var workers: Workers
   public var engine: Engine
+  public var confinement: Confinement
   /// Who this sidecar is; nil when nothing uses TLS.
   public var identity: Identity?
   public var listeners: [Listener]
@@ -18,12 +19,13 @@ public struct Configuration: Sendable, Equatable {
   public var log: Log
 
   public init(
-    workers: Workers = .auto, engine: Engine = .auto, identity: Identity? = nil, listeners: [Listener] = [],
-    timeouts: Timeouts = Timeouts(), drain: Drain = Drain(), limits: Limits = Limits(), admin: Admin = Admin(),
-    metrics: Metrics = Metrics(), accessLog: AccessLog = AccessLog(), log: Log = Log()
+    workers: Workers = .auto, engine: Engine = .auto, confinement: Confinement = .auto, identity: Identity? = nil,
+    listeners: [Listener] = [], timeouts: Timeouts = Timeouts(), drain: Drain = Drain(), limits: Limits = Limits(),
+    admin: Admin = Admin(), metrics: Metrics = Metrics(), accessLog: AccessLog = AccessLog(), log: Log = Log()
   ) {
     self.workers = workers
     self.engine = engine
+    self.confinement = confinement
     self.identity = identity
     self.listeners = listeners
     self.timeouts = timeouts
@@ -54,6 +56,15 @@ extension Configuration {
     case auto
     case ioUring = "io_uring"
     case epoll
+  }
+
+  /// What the process gives up once it has started.
+  public enum Confinement: String, Sendable, Hashable, CaseIterable {
+    /// All that the kernel lets it; what it refuses is logged.
+    case auto
+    /// All of it, or there is no start.
+    case required
+    case off
   }
 
   /// The files that prove who this sidecar is, and the ALPN protocol by which sidecars recognise each other.

@@ -68,6 +68,9 @@ extension Configuration {
       "workers", \.configuration.workers, .workers, "How many worker threads to run; auto: one for each usable CPU"),
     Scalar("engine", \.configuration.engine, .choice(), "The kernel interface; auto: io_uring, or else epoll"),
     Scalar(
+      "confinement", \.configuration.confinement, .choice(),
+      "Whether the process gives up the rights that it needs no more; auto: as far as the kernel lets it"),
+    Scalar(
       "identity.certificate", \.identity.certificate, .path(example: "/var/run/sidecar/tls/tls.crt"),
       "The certificate chain in PEM, leaf first"),
     Scalar(

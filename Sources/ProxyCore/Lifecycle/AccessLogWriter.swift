@@ -173,7 +173,7 @@ final class AccessLogWriter: Sendable {
     } catch {
       throw StartError(
         "access log \(path): can't open: \(String(cString: strerror(error.errno))); "
-          + "choose a path this user can write to (accessLog.path) or turn it off (accessLog.format: off)")
+          + "choose a path that uid \(geteuid()) can write to (accessLog.path) or turn it off (accessLog.format: off)")
     }
   }
 }

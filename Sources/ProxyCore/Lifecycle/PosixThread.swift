@@ -24,16 +24,19 @@ public struct PosixThread: Sendable {
     defer { pthread_attr_destroy(&attributes) }
     pthread_attr_setstacksize(&attributes, stackBytes)
     var thread = pthread_t()
-    let start = Unmanaged.passRetained(Start(body: body))
+    let start = Unmanaged.passRetained(Start(name: name, body: body))
     let result = pthread_create(
       &thread, &attributes,
       { argument in
-        Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue().body()
+        let start = Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
+        // By the thread itself, which takes a system call; another thread's name is a file to write, and not in reach
+        // of a confined process.
+        pthread_setname_np(pthread_self(), start.name)
+        start.body()
         return nil
       }, start.toOpaque())
     // Only a limit on processes or memory of a few pages can refuse this, and then nothing else works either.
     precondition(result == 0, "pthread_create failed: \(String(cString: strerror(result)))")
-    pthread_setname_np(thread, name)
     return PosixThread(thread: thread)
   }
 
@@ -41,8 +44,12 @@ public struct PosixThread: Sendable {
   public func join() { pthread_join(thread, nil) }
 
   private final class Start: Sendable {
+    let name: String
     let body: @Sendable () -> Void
 
-    init(body: @escaping @Sendable () -> Void) { self.body = body }
+    init(name: String, body: @escaping @Sendable () -> Void) {
+      self.name = name
+      self.body = body
+    }
   }
 }

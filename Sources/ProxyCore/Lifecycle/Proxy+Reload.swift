@@ -30,6 +30,9 @@ extension Proxy {
     let (running, active, isServing) = state.withLock { ($0.configuration, $0.active, $0.drain.phase == .serving) }
     guard isServing else { throw LoadFailure(lines: ["the proxy is draining; a new configuration comes too late"]) }
     let plan = ReloadPlan(active: active, running: running, new: new)
+    let effective = plan.effective(running: running, new: new)
+    let violations = options.confinement?.violations(by: effective) ?? []
+    guard violations.isEmpty else { throw LoadFailure(lines: violations) }
     let replacement = try otherIdentity(new.identity, than: running.identity)
     let opened: [(listener: ActiveListener, sockets: [Descriptor])]
     do throws(LoadFailure) {
@@ -43,7 +46,6 @@ extension Proxy {
     if !plan.needsRestart.isEmpty {
       log.warning("changed, but in effect only after a restart: \(plan.needsRestart.joined(separator: ", "))")
     }
-    let effective = plan.effective(running: running, new: new)
     if plan.changesTimeouts { post(.updateSettings(WorkerSettings(effective.timeouts))) }
     let limit = Proxy.connectionLimit(effective, workers.count, descriptorLimit)
     if effective.limits != running.limits { Proxy.warn(ofLimit: limit, effective, descriptorLimit, log) }

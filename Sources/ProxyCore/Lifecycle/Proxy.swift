@@ -21,6 +21,8 @@ public final class Proxy: Sendable {
     /// The signals that `run` obeys, if any; the proxy closes it at the end of `run`. `SignalDescriptor.blockSignals`
     /// comes first.
     public var signals: SignalDescriptor?
+    /// What the process has given up before: a reload can't have it back.
+    public var confinement: Confinement?
 
     public init() {}
   }

@@ -33,6 +33,7 @@ struct ReloadPlan: Equatable {
 
     if running.workers != new.workers { needsRestart.append("workers") }
     if running.engine != new.engine { needsRestart.append("engine") }
+    if running.confinement != new.confinement { needsRestart.append("confinement") }
     if running.admin != new.admin { needsRestart.append("admin") }
     if running.metrics != new.metrics { needsRestart.append("metrics.bind") }
     if (running.accessLog.format == .off) != (new.accessLog.format == .off) { needsRestart.append("accessLog.format") }
@@ -43,6 +44,7 @@ struct ReloadPlan: Equatable {
     var effective = new
     effective.workers = running.workers
     effective.engine = running.engine
+    effective.confinement = running.confinement
     effective.admin = running.admin
     effective.metrics = running.metrics
     if needsRestart.contains("accessLog.format") { effective.accessLog = running.accessLog }

@@ -27,7 +27,12 @@ struct Run: ParsableCommand {
     if case .failure(let error) = watch { log.warning("\(error)") }
     let outcome: Proxy.Outcome
     do throws(StartError) {
-      let proxy = try Proxy(configuration, options: try proxyOptions(try? watch?.get(), log), log: log)
+      var confinement = Confinement(configuration, configurationPath: options.path)
+      try confinement.enter()
+      let proxy = try Proxy(configuration, options: try proxyOptions(try? watch?.get(), confinement, log), log: log)
+      // Ahead of the endpoints: who is told that the proxy is ready finds it confined.
+      try confinement.complete()
+      confinement.report(to: log)
       let endpoints = try Endpoints(of: proxy)
       log.info("metrics and health on http://\(endpoints.metricsAddress), control on http://\(endpoints.adminAddress)")
       ProcessSetup.releaseStartupPages()
@@ -41,10 +46,13 @@ struct Run: ParsableCommand {
     }
   }
 
-  private func proxyOptions(_ watch: FileWatch?, _ log: Log) throws(StartError) -> Proxy.Options {
+  private func proxyOptions(
+    _ watch: FileWatch?, _ confinement: Confinement, _ log: Log
+  ) throws(StartError) -> Proxy.Options {
     var result = Proxy.Options()
     result.signals = try SignalDescriptor()
     result.watch = watch
+    result.confinement = confinement
     let options = options
     result.load = { () throws(Proxy.LoadFailure) in
       do throws(ConfigurationError) {

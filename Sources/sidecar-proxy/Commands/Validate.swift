@@ -29,10 +29,21 @@ struct Validate: ParsableCommand {
     } catch {
       obstacles.append("engine: \(error)")
     }
+    obstacles += report(Confinement(configuration, configurationPath: options.path))
     obstacles += report(configuration.identity)
     report(CPUBudget.read(), configuration)
     print("metrics and health: http://\(configuration.metrics.bind), control: http://\(configuration.admin.bind)")
     guard obstacles.isEmpty else { throw CommandFailure(lines: obstacles, code: 2) }
+  }
+
+  /// - Returns: what would stop `run`.
+  private func report(_ confinement: Confinement) -> [String] {
+    let (lines, refusals) = confinement.forecast()
+    print("confinement: \(confinement.mode.rawValue)")
+    for line in lines { print("  \(line)") }
+    if confinement.mode == .required { return refusals.map { "confinement: \($0)" } }
+    for refusal in refusals { print("warning: confinement: goes without \(refusal)") }
+    return []
   }
 
   /// Loads the identity as `run` does.

@@ -1,6 +1,7 @@
 // A pod without a container engine: a network namespace with the real binary's rules and the real sidecar in it, and
 // another namespace for the world outside, with a cable between them.
 
+import Glibc
 import TestSupport
 
 final class Pod: Sendable {
@@ -13,7 +14,7 @@ final class Pod: Sendable {
   static let appPort: UInt16 = 8_080
   static let inboundPort: UInt16 = 15_006
   static let outboundPort: UInt16 = 15_001
-  static let sidecarUID = "1337"
+  static let sidecarUID: uid_t = 1_337
 
   let pod: NetworkNamespace
   let peer: NetworkNamespace
@@ -33,7 +34,7 @@ final class Pod: Sendable {
 
   /// Starts a transparent sidecar.
   /// - Parameter uid: whom it runs as; by default the user that the rules pass over.
-  func startSidecar(uid: String = sidecarUID) throws -> SidecarProcess {
+  func startSidecar(uid: uid_t = sidecarUID) throws -> SidecarProcess {
     let sidecar = try SidecarProcess(
       [
         .init("inbound", bind: .tcp(address: "::", port: Self.inboundPort), target: "original-destination"),
@@ -41,11 +42,9 @@ final class Pod: Sendable {
           "outbound", direction: "outbound", bind: .tcp(address: "::", port: Self.outboundPort),
           target: "original-destination"),
       ],
-      // The harness's files are root's alone: the capability stands in for a volume that the user may read.
       launcher: try pod.launcher + [
         "setpriv", "--reuid=\(uid)", "--regid=\(uid)", "--clear-groups",
-        "--inh-caps=+dac_override", "--ambient-caps=+dac_override",
-      ], awaitsReadiness: false)
+      ], user: uid, awaitsReadiness: false)
     try pod.inside { try sidecar.awaitReady() }
     return sidecar
   }
