@@ -4,7 +4,8 @@
 import NIOCore
 
 enum EndpointLimits {
-  /// Connections per address. A Prometheus, a kubelet and an operator need five.
+  /// Connections per address; a further one ends the one that came first. A Prometheus, a kubelet and an operator need
+  /// five.
   static let connectionsMax = 64
   /// Bytes of the request line's target; the longest real one has 30.
   static let uriBytesMax = 2_048

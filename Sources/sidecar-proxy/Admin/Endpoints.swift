@@ -37,7 +37,7 @@ final class Endpoints: Sendable {
   private static func listen(
     _ address: ProxyCore.SocketAddress, key: String, routes: RouteTable, _ group: MultiThreadedEventLoopGroup
   ) throws(StartError) -> ProxyCore.SocketAddress {
-    let clients = ClientCount()
+    let clients = Clients()
     let bootstrap = ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: 128)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -47,8 +47,8 @@ final class Endpoints: Sendable {
       // One request fits, and 64 clients take 256 KiB.
       .childChannelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 4_096))
       .childChannelInitializer { channel in
-        guard clients.enter() else { return channel.close() }
-        channel.closeFuture.whenComplete { _ in clients.leave() }
+        clients.enter(channel)
+        channel.closeFuture.whenComplete { _ in clients.leave(channel) }
         return channel.eventLoop.makeCompletedFuture {
           try configure(channel.pipeline.syncOperations, routes: routes)
         }
@@ -87,17 +87,22 @@ extension NIOCore.SocketAddress {
   }
 }
 
-/// Bounds the clients of one address. Only the event loop counts, but its closures have to be Sendable.
-private final class ClientCount: Sendable {
-  private let count = Atomic<Int>(0)
+/// Bounds the clients of one address. One too many takes the place of the one that came first: refused instead, a crowd
+/// that says nothing would keep the kubelet's probes out, and the pod would be restarted for it. A scrape takes
+/// milliseconds, and a scraper whose idle connection goes opens another.
+private final class Clients: Sendable {
+  /// In the order in which they came. Only the event loop gets here, but its closures have to be Sendable.
+  private let channels = Mutex<[any Channel]>([])
 
-  func enter() -> Bool {
-    guard count.add(1, ordering: .relaxed).newValue <= EndpointLimits.connectionsMax else {
-      leave()
-      return false
+  func enter(_ channel: any Channel) {
+    let first = channels.withLock { channels in
+      channels.append(channel)
+      return channels.count > EndpointLimits.connectionsMax ? channels.removeFirst() : nil
     }
-    return true
+    first?.close(promise: nil)
   }
 
-  func leave() { count.subtract(1, ordering: .relaxed) }
+  func leave(_ channel: any Channel) {
+    channels.withLock { $0.removeAll { $0 === channel } }
+  }
 }
