@@ -102,6 +102,25 @@ struct ConfinementTests {
     #expect(process.output.contains("without new programs, processes or rings"))
   }
 
+  @Test(
+    "A kernel without Landlock: auto goes on and warns, required doesn't start", .enabled(if: Programs.allow("python3"))
+  )
+  func withoutLandlock() throws {
+    let launcher = HiddenSystemCall.landlockCreateRuleset.launcher
+    let app = try AppServer.echo()
+    let sidecar = try SidecarProcess([.init(to: app)], launcher: launcher)
+    try sidecar.connect().ping()
+    #expect(
+      sidecar.process.errorOutput.contains("WARNING not confined in this respect: files: Function not implemented"))
+    #expect(try Self.field("Seccomp", of: "/proc/\(sidecar.process.pid)") == "2")
+    try sidecar.stop()
+
+    let refused = try SidecarProcess(
+      [.init(to: app)], settings: ["confinement": "required"], launcher: launcher, awaitsReadiness: false)
+    #expect(try refused.process.wait() == .exited(1))
+    #expect(refused.process.errorOutput.contains("confinement: required, but files: Function not implemented"))
+  }
+
   #if arch(x86_64)
     /// What an intruder tries, and the refusal. Numbers of asm/unistd_64.h.
     private static let attempts: [(what: String, number: Int, arguments: [Intruder.Argument], refusal: Int32)] = [

@@ -70,8 +70,9 @@ package final class Connection: Sendable {
   package func send(_ text: String) throws { try send(Array(text.utf8)) }
 
   /// Sends until nothing more is taken: the receiver doesn't read, and every buffer in between is full.
+  /// - Parameter patience: how many milliseconds it may take until there is room again.
   /// - Returns: the bytes that were taken.
-  package func sendUntilFull() throws -> Int {
+  package func sendUntilFull(patience: Int32 = 200) throws -> Int {
     let part = [UInt8](repeating: 0x5a, count: 65_536)
     var total = 0
     while true {
@@ -80,7 +81,7 @@ package final class Connection: Sendable {
       if result < 0 && errno == EAGAIN {
         // Proxies on the way take a moment to pass on what fills the buffers behind them.
         var writable = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-        if poll(&writable, 1, 200) == 0 { return total }
+        if poll(&writable, 1, patience) == 0 { return total }
         continue
       }
       guard result > 0 else { throw SystemCallError("send") }

@@ -240,7 +240,7 @@ package final class SidecarProcess: Sendable {
     }
   }
 
-  /// Whether it runs as it does by default.
+  /// Whether it runs as it does by default. Not under sanitizers, which also need memory of their own and be loaded first.
   package static var isConfined: Bool { getenv("SIDECAR_CONFINEMENT") == nil }
 
   private static func configuration(

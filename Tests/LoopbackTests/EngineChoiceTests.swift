@@ -1,0 +1,37 @@
+// Goal: where the host refuses io_uring, `auto` serves on epoll and says once why and how to mend it, and `io_uring`
+// fails with the same.
+// Method: the real binary under a filter that hides io_uring_setup(2), as a container runtime's default profile does.
+
+import Glibc
+import TestSupport
+import Testing
+
+@Suite("Choice of the engine", .enabled(if: Programs.allow("python3")))
+struct EngineChoiceTests {
+  private static func launcher(_ engine: String) -> [String] {
+    ["env", "SIDECAR_ENGINE=\(engine)"] + HiddenSystemCall.ioUringSetup.launcher
+  }
+
+  @Test("auto goes on with epoll, and logs once why and the mend")
+  func auto() throws {
+    let sidecar = try SidecarProcess([.init(to: try AppServer.echo())], workers: 2, launcher: Self.launcher("auto"))
+    try sidecar.connect().ping()
+    let engines = try sidecar.metrics().series("sidecar_engine_info").map { $0.labels["engine"] }
+    #expect(engines == ["epoll"])
+    let lines = sidecar.process.errorOutput.split(separator: "\n").filter { $0.contains("engine auto") }
+    #expect(lines.count == 1)
+    #expect(
+      lines.first?.contains("WARNING engine auto goes on with epoll: io_uring_setup failed: Function not impl") == true)
+    #expect(lines.first?.contains("allow io_uring_setup, io_uring_enter and io_uring_register in the pod's") == true)
+    try sidecar.stop()
+  }
+
+  @Test("io_uring fails with the reason and the mend, and exit 1")
+  func ioUring() throws {
+    let sidecar = try SidecarProcess(
+      [.init(to: try AppServer.echo())], launcher: Self.launcher("io_uring"), awaitsReadiness: false)
+    #expect(try sidecar.process.wait() == .exited(1))
+    #expect(sidecar.process.errorOutput.contains("io_uring_setup failed: Function not implemented; a seccomp profile"))
+    #expect(sidecar.process.errorOutput.contains("or set engine: epoll"))
+  }
+}
