@@ -42,9 +42,10 @@ class Mesh:
         for pod in self.pods:
             for container in (pod.init, pod.sidecar, pod.app):
                 (LOGS / f"{self.title}-{container.name}.log").write_text(container.logs, encoding="utf-8")
-            # `pod rm` alone would let each container take the time that it likes to end.
-            podman.run("pod", "stop", "--time", "0", pod.name)
-            podman.run("pod", "rm", "--force", pod.name)
+            # `pod rm` alone would let each container take the time that it likes to end. Of a pod that couldn't be made
+            # there may be nothing, or a part.
+            podman.attempt("pod", "stop", "--time", "0", pod.name)
+            podman.run("pod", "rm", "--force", "--ignore", pod.name)
         for volume in podman.run("volume", "ls", "--quiet").split():
             if volume.startswith(self.prefix):
                 podman.run("volume", "rm", volume)
