@@ -120,6 +120,9 @@ public struct Epoll: HostKernel, ~Copyable {
     return Int32(truncatingIfNeeded: min(milliseconds, UInt64(Int32.max)))
   }
 
+  /// Submissions act at once here.
+  public mutating func submit() {}
+
   public mutating func nextCompletion() -> Completion? { completions.next() }
 
   /// Whether something has completed that the next turn will serve.

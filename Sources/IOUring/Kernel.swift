@@ -131,6 +131,10 @@ public protocol Kernel: ~Copyable {
   /// nanoseconds; `.max` waits for ever). A signal may end it early.
   mutating func wait(until deadline: UInt64)
 
+  /// Hands over what was submitted so far, so that it doesn't wait for whatever the caller does before its next `wait`.
+  /// What completes thereby belongs to the next turn.
+  mutating func submit()
+
   /// The next completion of this turn. Completions that arise after `wait` returned belong to the next turn.
   mutating func nextCompletion() -> Completion?
 

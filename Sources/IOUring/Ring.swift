@@ -104,6 +104,11 @@ public struct Ring: HostKernel, ~Copyable {
     now = sidecar_monotonic_nanoseconds()
   }
 
+  public mutating func submit() {
+    // Whatever the kernel could not take stays queued for `wait`.
+    _ = io_uring_submit(ring)
+  }
+
   @inlinable
   public mutating func nextCompletion() -> Completion? {
     while completionHead != completionTail {

@@ -52,6 +52,20 @@ import Testing
     world.close(near)
   }
 
+  /// What is handed over is on its way before anybody waits; its completion belongs to the next turn all the same.
+  @Test(arguments: KernelKind.onHost)
+  func handedOverSendGoesOutAtOnce(kind: KernelKind) throws {
+    let world = try World(kind)
+    let (near, far) = try world.pair()
+    defer { far.close() }
+    let sent = world.send(near, pattern(64), mode: .immediate)
+    world.submit()
+    #expect(far.read(64) == pattern(64))
+    #expect(world.nextCompletion() == nil)
+    #expect(try world.outcome(sent).result == 64)
+    world.close(near)
+  }
+
   /// A complete send outlives a full socket and ends when the peer has drained enough; bytes stay in order.
   @Test(arguments: KernelKind.allCases, Family.allCases)
   func completeSendFinishesWhileThePeerDrains(kind: KernelKind, family: Family) throws {

@@ -149,6 +149,7 @@ final class World {
 
   var now: UInt64 { kernel.now }
   func wait(until deadline: UInt64) { kernel.wait(until: deadline) }
+  func submit() { kernel.submit() }
   func nextCompletion() -> Completion? { kernel.nextCompletion() }
   func openSocket(family: Int32) -> Int32 { kernel.openSocket(family: family) }
   func openPipe(capacity: Int) -> Result<Pipe, KernelError> { kernel.openPipe(capacity: capacity) }

@@ -1,13 +1,11 @@
 // TLS handshakes: inbound before anything is connected to the app, outbound after the upstream is connected. A handshake
 // is the dearest thing that a stranger can ask for, so that three bounds hold: its time, how many are in progress (see
-// `HandshakeAdmission`), and how many steps one turn of the loop spends on them, which keeps established connections
-// served through a flood.
+// `HandshakeAdmission`), and one step for each turn of the loop, behind everything that established connections have to
+// send, which keeps them served through a flood.
 
 import IOUring
 
 extension Worker where K: ~Copyable {
-  /// A step costs up to about 0.4 ms (a signature, a key exchange, two or three verifications): a turn spends 2 ms.
-  static var handshakeStepsPerTurn: Int { 4 }
   /// Ours towards upstreams, counted apart so that strangers can't take their places. Each holds about 40 KiB in libssl.
   private static var outboundHandshakesMax: Int { 1_024 }
 
@@ -40,13 +38,13 @@ extension Worker where K: ~Copyable {
       return
     }
     outboundHandshakesInProgress += 1
-    advanceHandshakeInTurn(slot, connection, .toDownstream)
+    queueHandshake(slot, connection, .toDownstream)
   }
 
   /// A permissive listener's connection that turned out to be ours; its hello waits.
   mutating func beginDetectedHandshake(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
     startHandshakeClock(slot, connection)
-    if admitHandshake(slot, connection) { advanceHandshakeInTurn(slot, connection, .toUpstream) }
+    if admitHandshake(slot, connection) { queueHandshake(slot, connection, .toUpstream) }
   }
 
   private mutating func startHandshakeClock(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
@@ -105,30 +103,30 @@ extension Worker where K: ~Copyable {
     } else {
       handshakes.peerAnswered(slot, in: connections)
     }
-    advanceHandshakeInTurn(slot, connection, direction)
+    queueHandshake(slot, connection, direction)
   }
 
-  /// Goes on with a handshake now, or next turn if this one has spent its share on others. `direction` is where its input
-  /// comes from; nothing is being received there.
-  private mutating func advanceHandshakeInTurn(
+  /// A handshake is to go on when its turn comes. `direction` is where its input comes from; nothing is being received
+  /// there.
+  private mutating func queueHandshake(
     _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction
   ) {
-    if handshakeStepsLeft > 0 {
-      advanceHandshake(slot, connection)
-    } else {
-      moveToChunk(&connection.half(direction).pointee.waiting)
-      handshakeQueue.append(slot, direction, in: connections)
-    }
+    moveToChunk(&connection.half(direction).pointee.waiting)
+    handshakeQueue.append(slot, direction, in: connections)
   }
 
-  mutating func advanceQueuedHandshakes() {
-    while handshakeStepsLeft > 0, let (slot, _) = handshakeQueue.popFirst(in: connections) {
-      let connection = connections[slot]
-      if connection.pointee.phase == .closing {
-        finishClosing(slot, connection)
-      } else {
-        advanceHandshake(slot, connection)
-      }
+  /// Takes one step of the handshake that has waited for the longest time. A step costs up to about 0.4 ms (a signature,
+  /// a key exchange, two or three verifications), a turn a few microseconds: with one step in each, an established
+  /// connection never waits for more than the step that it came upon.
+  mutating func advanceQueuedHandshake() {
+    guard !handshakeQueue.isEmpty else { return }
+    kernel.submit()
+    guard let (slot, _) = handshakeQueue.popFirst(in: connections) else { return }
+    let connection = connections[slot]
+    if connection.pointee.phase == .closing {
+      finishClosing(slot, connection)
+    } else {
+      advanceHandshake(slot, connection)
     }
   }
 
@@ -140,7 +138,7 @@ extension Worker where K: ~Copyable {
     guard !connection.half(receiving).pointee.waiting.isEmpty,
       !connection.pointee.inFlight.contains(.receive(receiving))
     else { return }
-    advanceHandshakeInTurn(slot, connection, receiving)
+    queueHandshake(slot, connection, receiving)
   }
 
   /// One step: reads what waits, sends what libssl has to say to it.
@@ -161,7 +159,6 @@ extension Worker where K: ~Copyable {
       handshakeFailed(slot, connection, .outOfMemory)
       return
     }
-    handshakeStepsLeft -= 1
     tlsEngine.now = kernel.wallClockSeconds()
     let input = connection.half(receiving).pointee.waiting
     connection.half(receiving).pointee.waiting = .none

@@ -36,7 +36,6 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
   let tlsEngine: TLSEngine
   /// Connections whose handshake goes on next turn; see `Worker+Handshake.swift`.
   var handshakeQueue = HalfPipeQueue()
-  var handshakeStepsLeft = 0
   var handshakes = HandshakeAdmission()
   var outboundHandshakesInProgress = 0
 
@@ -88,11 +87,10 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
   /// One turn of the loop: one entry into the kernel, then everything that it brought.
   mutating func turn() {
     kernel.wait(until: handshakeQueue.isEmpty ? min(timers.nextDeadline, acceptRetryAt, trimDueAt) : 0)
-    handshakeStepsLeft = Self.handshakeStepsPerTurn
     while let completion = kernel.nextCompletion() {
       dispatch(completion)
     }
-    advanceQueuedHandshakes()
+    advanceQueuedHandshake()
     expireTimers()
     feedStarved()
     trimMemory()

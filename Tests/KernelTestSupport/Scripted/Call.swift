@@ -13,6 +13,7 @@ public enum Call: Equatable, Sendable {
   case submitPoll(Descriptor, Readiness)
   /// Nil: the token names no operation that is in flight.
   case submitCancel(Pending?)
+  case submit
   case recycle(BufferID)
   case acceptNow(Descriptor)
   case stopQueueing(Descriptor)
@@ -78,6 +79,7 @@ struct CallPrinter {
     case .submitSend(let socket, let bytes, let mode): "send(\(name(socket)), \(Self.text(bytes)), \(mode))"
     case .submitPoll(let descriptor, let readiness): "poll(\(name(descriptor)), \(readiness))"
     case .submitCancel(let target): "cancel(\(target.map { "\(text($0))" } ?? "nothing"))"
+    case .submit: "submit"
     case .recycle(let buffer): "recycle(\(buffer.rawValue))"
     case .acceptNow(let listener): "acceptNow(\(name(listener)))"
     case .stopQueueing(let listener): "stopQueueing(\(name(listener)))"

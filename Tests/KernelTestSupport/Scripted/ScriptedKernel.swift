@@ -15,6 +15,7 @@ public struct ScriptedKernel: Kernel, ~Copyable {
   public var now: UInt64 { script.now }
   public func wallClockSeconds() -> Int64 { Int64(script.now / 1_000_000_000) }
   public mutating func wait(until deadline: UInt64) { script.waited(until: deadline) }
+  public mutating func submit() { _ = script.perform(.submit) }
   public mutating func nextCompletion() -> Completion? { script.nextCompletion() }
 
   // MARK: Operations that complete later

@@ -42,6 +42,8 @@ public struct Step: Sendable {
     Step(call: .submitPoll(descriptor, readiness))
   }
   public static func cancel(_ target: Pending?) -> Step { Step(call: .submitCancel(target)) }
+  /// Hands over what was submitted so far.
+  public static var submit: Step { Step(call: .submit) }
 
   // MARK: Calls that act at once
 

@@ -15,6 +15,7 @@ public struct SimulatedKernel: Kernel, ~Copyable {
   public var now: UInt64 { world.shownClock }
   public func wallClockSeconds() -> Int64 { 1_700_000_000 + Int64(world.shownClock / 1_000_000_000) }
   public mutating func wait(until deadline: UInt64) { world.wait(until: deadline) }
+  public mutating func submit() {}
   public mutating func nextCompletion() -> Completion? { world.nextCompletion() }
 
   // MARK: Operations that complete later

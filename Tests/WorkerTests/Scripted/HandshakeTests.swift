@@ -16,37 +16,34 @@ import Testing
 
   // MARK: The share of a turn
 
-  private static let steps = Worker<ScriptedKernel>.handshakeStepsPerTurn
+  /// What a worker does to a client's hello, in the buffer of the client's number: it leaves the shared buffers at once.
+  private static func answers(_ client: Int) -> [Step] { [.recycle(UInt16(client))] + step(client) }
 
-  /// What a worker does to the hellos of these clients, each in the buffer of the client's number.
-  private static func answers(_ range: Range<Int>) -> [Step] {
-    range.flatMap { [.sendAnything(.client($0)), .recycle(UInt16($0)), .receive(.client($0), expectsData: false)] }
+  /// One step of a handshake whose input was queued, behind what everybody else has to send.
+  private static func step(_ client: Int) -> [Step] {
+    [.submit, .sendAnything(.client(client)), .receive(.client(client), expectsData: false)]
   }
 
-  @Test("Hellos beyond a turn's share on a strict listener wait for the next turn")
+  @Test("Of several hellos on a strict listener each turn answers one, in order")
   func strictShare() {
     let bench = WorkerBench.withIdentity(identities, tls: .strict)
-    let count = Self.steps + 2
-    for client in 0..<count { bench.arrive(.client(client)) }
+    for client in 0..<3 { bench.arrive(.client(client)) }
     bench.turn(
-      (0..<count).map { .received(hello, from: .client($0), buffer: UInt16($0)) },
-      // Those that wait leave the shared buffers at once.
-      expecting: Self.answers(0..<Self.steps) + (Self.steps..<count).map { .recycle(UInt16($0)) })
+      (0..<2).map { .received(hello, from: .client($0), buffer: UInt16($0)) },
+      expecting: [.recycle(0), .recycle(1)] + Self.step(0))
     #expect(!bench.worker.handshakeQueue.isEmpty)
-    bench.turn(
-      expecting: (Self.steps..<count).flatMap {
-        [.sendAnything(.client($0)), .receive(.client($0), expectsData: false)]
-      })
+    // Who comes now waits behind those that wait already.
+    bench.turn([.received(hello, from: .client(2), buffer: 2)], expecting: [.recycle(2)] + Self.step(1))
     #expect(bench.script.deadline == 0, "a turn with handshakes to come must not sleep")
+    bench.turn(expecting: Self.step(2))
     #expect(bench.worker.handshakeQueue.isEmpty)
-    #expect(bench.worker.handshakes.inProgress == count)
+    #expect(bench.worker.handshakes.inProgress == 3)
   }
 
-  @Test("The mesh's hellos beyond a turn's share on a permissive listener wait for the next turn")
+  @Test("Of several hellos of the mesh on a permissive listener each turn answers one")
   func permissiveShare() {
     let bench = WorkerBench.withIdentity(identities, tls: .permissive)
-    let count = Self.steps + 2
-    for number in 0..<count {
+    for number in 0..<2 {
       bench.turn(
         [.accepted(.client(number), on: .listener)],
         expecting: [
@@ -56,26 +53,17 @@ import Testing
         ])
     }
     bench.turn(
-      (0..<count).map { .received(hello, from: .client($0), buffer: UInt16($0)) },
-      // Detection moves a hello to private memory before it looks at it.
-      expecting: (0..<count).flatMap { number -> [Step] in
-        number < Self.steps
-          ? [
-            .recycle(UInt16(number)), .sendAnything(.client(number)), .receive(.client(number), expectsData: false),
-          ] : [.recycle(UInt16(number))]
-      })
-    bench.turn(
-      expecting: (Self.steps..<count).flatMap {
-        [.sendAnything(.client($0)), .receive(.client($0), expectsData: false)]
-      })
-    #expect(bench.worker.handshakes.inProgress == count)
+      (0..<2).map { .received(hello, from: .client($0), buffer: UInt16($0)) },
+      expecting: [.recycle(0), .recycle(1)] + Self.step(0))
+    bench.turn(expecting: Self.step(1))
+    #expect(bench.worker.handshakes.inProgress == 2)
   }
 
   @Test(
     "An app that speaks while its client's hello waits for the next turn is heard when the client has proved itself")
   func appSpeaksMeanwhile() {
     let bench = WorkerBench.withIdentity(identities, tls: .permissive)
-    for number in 0...Self.steps {
+    for number in 0..<2 {
       bench.turn(
         [.accepted(.client(number), on: .listener)],
         expecting: [
@@ -85,48 +73,44 @@ import Testing
         ])
       bench.turn([.connected(.server(number))], expecting: [.receive(.server(number), expectsData: false)])
     }
-    let last = Self.steps
     bench.turn(
-      (0...last).map { .received(hello, from: .client($0), buffer: UInt16($0)) },
-      expecting: (0..<last).flatMap {
-        [.recycle(UInt16($0)), .sendAnything(.client($0)), .receive(.client($0), expectsData: false)]
-      } + [.recycle(UInt16(last))])
+      (0..<2).map { .received(hello, from: .client($0), buffer: UInt16($0)) },
+      expecting: [.recycle(0), .recycle(1)] + Self.step(0))
     bench.turn(
-      [.received("220 ready", from: .server(last), buffer: 0)],
-      expecting: [.recycle(0), .sendAnything(.client(last)), .receive(.client(last), expectsData: false)])
-    #expect(bench.worker.handshakes.inProgress == Self.steps + 1)
+      [.received("220 ready", from: .server(1), buffer: 0)], expecting: [.recycle(0)] + Self.step(1))
+    #expect(bench.worker.handshakes.inProgress == 2)
   }
 
-  @Test("A flight that is sent while the answer to it waits for the next turn does not take the turn of others")
+  @Test("A flight that is sent while the answer to it waits for its turn does not take the turn of others")
   func flightSentMeanwhile() {
     let bench = WorkerBench.withIdentity(identities, tls: .strict)
-    for client in 0...Self.steps { bench.arrive(.client(client)) }
-    bench.turn([.received(hello, from: .client(0), buffer: 0)], expecting: Self.answers(0..<1))
+    for client in 0..<2 { bench.arrive(.client(client)) }
+    bench.turn([.received(hello, from: .client(0), buffer: 0)], expecting: Self.answers(0))
     let flight = bench.script.lastSent[.client(0)] ?? []
     bench.turn(
-      (1...Self.steps).map { .received(hello, from: .client($0), buffer: UInt16($0)) } + [
-        .received([22], from: .client(0), buffer: 0), .sent(flight.count, to: .client(0)),
+      [
+        .received(hello, from: .client(1), buffer: 1), .received([22], from: .client(0), buffer: 0),
+        .sent(flight.count, to: .client(0)),
       ],
-      expecting: Self.answers(1..<Self.steps + 1) + [.recycle(0)])
-    bench.turn(expecting: [.receive(.client(0), expectsData: false)])
-    #expect(bench.worker.handshakes.inProgress == Self.steps + 1)
+      expecting: [.recycle(1), .recycle(0)] + Self.step(1))
+    bench.turn(expecting: [.submit, .receive(.client(0), expectsData: false)])
+    #expect(bench.worker.handshakes.inProgress == 2)
   }
 
-  @Test("Our own hellos beyond a turn's share on an outbound listener wait for the next turn")
+  @Test("Of several hellos of ours on an outbound listener each turn sends one")
   func outboundShare() {
     let bench = WorkerBench.outbound(identities)
-    let count = Self.steps + 2
-    for number in 0..<count {
+    for number in 0..<2 {
       bench.turn(
         [.accepted(.client(number), on: .listener)],
         expecting: WorkerBench.connecting(.client(number), .server(number), to: WorkerBench.target))
     }
-    let hellos = { (range: Range<Int>) -> [Step] in
-      range.flatMap { [.sendAnything(.server($0)), .receive(.server($0), expectsData: false)] }
+    let hello = { (number: Int) -> [Step] in
+      [.submit, .sendAnything(.server(number)), .receive(.server(number), expectsData: false)]
     }
-    bench.turn((0..<count).map { .connected(.server($0)) }, expecting: hellos(0..<Self.steps))
-    bench.turn(expecting: hellos(Self.steps..<count))
-    #expect(bench.worker.outboundHandshakesInProgress == count)
+    bench.turn((0..<2).map { .connected(.server($0)) }, expecting: hello(0))
+    bench.turn(expecting: hello(1))
+    #expect(bench.worker.outboundHandshakesInProgress == 2)
     #expect(bench.worker.handshakes.inProgress == 0, "our own handshakes take no stranger's place")
   }
 
@@ -138,7 +122,7 @@ import Testing
     bench.worker.handshakes.silentMax = 2
     for client in 0..<2 { bench.arrive(.client(client)) }
     // The first one has spoken, and is silent no more.
-    bench.turn([.received(hello, from: .client(0), buffer: 0)], expecting: Self.answers(0..<1))
+    bench.turn([.received(hello, from: .client(0), buffer: 0)], expecting: Self.answers(0))
     bench.arrive(.client(2))
     bench.arrive(.client(3), droppingFirst: [.resetOnClose(.client(1)), .cancel(.receive(.client(1)))])
     bench.turn([.failed(.receive(.client(1)), ECANCELED)], expecting: [.close(.client(1))])
@@ -173,7 +157,7 @@ import Testing
     for client in 0..<2 {
       bench.arrive(.client(client))
       bench.turn(
-        [.received(hello, from: .client(client), buffer: UInt16(client))], expecting: Self.answers(client..<client + 1))
+        [.received(hello, from: .client(client), buffer: UInt16(client))], expecting: Self.answers(client))
       bench.turn([.sent(1_000, to: .client(client))], expecting: [])
     }
     bench.arrive(.client(2))
@@ -186,7 +170,7 @@ import Testing
     bench.arrive(.client(3))
     bench.turn(
       [.received(hello, from: .client(3), buffer: 3)],
-      expecting: [.resetOnClose(.client(0)), .cancel(.receive(.client(0)))] + Self.answers(3..<4))
+      expecting: [.resetOnClose(.client(0)), .cancel(.receive(.client(0)))] + Self.answers(3))
     bench.turn([.failed(.receive(.client(0)), ECANCELED)], expecting: [.close(.client(0))])
     #expect(bench.closedMutual(.handshakeLimit) == 2)
     #expect(bench.worker.handshakes.inProgress == 2)
@@ -198,9 +182,9 @@ import Testing
     bench.worker.handshakes.inProgressMax = 1
     let client = ScriptedClient(identities)
     bench.arrive(.client(0))
-    bench.turn([.received(client.answer(), from: .client(0), buffer: 0)], expecting: Self.answers(0..<1))
+    bench.turn([.received(client.answer(), from: .client(0), buffer: 0)], expecting: Self.answers(0))
     // It answers while its flight is still on its way, so that the next step is not the peer's.
-    bench.turn([.received([22], from: .client(0), buffer: 1)], expecting: [.recycle(1)])
+    bench.turn([.received([22], from: .client(0), buffer: 1)], expecting: [.recycle(1), .submit])
     bench.arrive(.client(1))
     bench.advance(
       HandshakeAdmission.patience, [.received(hello, from: .client(1), buffer: 2)],
@@ -228,7 +212,7 @@ import Testing
       ])
     bench.turn(
       [.received(client.answer(), from: .client, buffer: 0)],
-      expecting: [.recycle(0), .sendAnything(.client), .receive(.client, expectsData: false)])
+      expecting: [.recycle(0), .submit, .sendAnything(.client), .receive(.client, expectsData: false)])
     let flight = bench.script.lastSent[.client] ?? []
     bench.turn([.sent(flight.count, to: .client)], expecting: [])
     bench.turn([.failed(.connect(.server), EAGAIN)], expecting: [])
@@ -237,7 +221,7 @@ import Testing
     bench.advance(seconds(2), expecting: [])
     bench.turn(
       [.received(client.answer(to: flight), from: .client, buffer: 1)],
-      expecting: [.sendAnything(.client), .recycle(1), .connect(.server, to: path)])
+      expecting: [.recycle(1), .submit, .sendAnything(.client), .connect(.server, to: path)])
     #expect(client.isComplete)
     // From here on it is an ordinary attempt, with all of timeouts.connect before it.
     bench.turn([.failed(.connect(.server), EAGAIN)], expecting: [])
