@@ -4,8 +4,9 @@
 #
 #   Benchmarks/handshake-flood/run.sh [path of a release build of sidecar-proxy] [handshakes] [rounds]
 #
-# The sidecar has a core of its own; the app, the connection that is measured and the flood share another one, the flood
-# with the lowest priority. Needs Debian's openssl and python3, and two cores.
+# The sidecar has a core of its own and one worker; the apps, the connection that is measured and the flood share another
+# one, where whatever is measured goes before the flood. The flood has a listener and an app of its own, so that the figures
+# are not those of an app that serves a thousand others. Needs Debian's openssl and python3, and two cores.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -44,7 +45,7 @@ for name in server client; do
     -CAcreateserial -extfile "$directory/$name.ext" -out "$directory/$name.crt" 2>/dev/null
 done
 
-app=$(port) listen=$(port) metrics=$(port) admin=$(port)
+app=$(port) listen=$(port) flooded_app=$(port) flooded=$(port) metrics=$(port) admin=$(port)
 cat >"$directory/sidecar.yaml" <<EOF
 workers: 1
 drain: {grace: 0s, deadline: 1s}
@@ -54,7 +55,8 @@ admin: {bind: "127.0.0.1:$admin"}
 identity: {certificate: $directory/server.crt, privateKey: $directory/server.key, trustBundle: $directory/ca.crt}
 listeners:
   - {name: inbound, direction: inbound, bind: "127.0.0.1:$listen", target: "127.0.0.1:$app", tls: strict}
+  - {name: flooded, direction: inbound, bind: "127.0.0.1:$flooded", target: "127.0.0.1:$flooded_app", tls: strict}
 EOF
 taskset -c 0 "$binary" run --config "$directory/sidecar.yaml" &
 pids+=($!)
-taskset -c 1 python3 "$here/flood.py" "$directory" "$app" "$listen" "$handshakes" "$rounds"
+taskset -c 1 python3 "$here/flood.py" "$directory" "$app" "$listen" "$flooded_app" "$flooded" "$handshakes" "$rounds"
