@@ -1,7 +1,7 @@
 // What the process gives up, so that whoever takes it over by a bug in it, or in a library under it, gets little more
 // than the sockets it holds. `run` enters in two steps: rights that the kernel takes from a thread and from those it
 // starts go before there is a second thread; the system-call filter comes when everything is set up, on all threads at
-// once. docs/threat-model.md says against whom; docs/adr/0003-confinement.md why it is done this way.
+// once. docs/threat-model.md says against whom; docs/adr/0004-confinement.md why it is done this way.
 
 import CLinux
 import Glibc
