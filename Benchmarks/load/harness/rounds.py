@@ -9,6 +9,9 @@ from .candidates import Candidate, Programs, takes_part
 from .works import Work
 
 
+ATTEMPTS_MAX = 3
+
+
 class Load:
     """Runs the load generator on its core."""
 
@@ -18,25 +21,41 @@ class Load:
         self.seconds = seconds
 
     def sample(self, work: Work, candidate: Candidate) -> dict:
-        """One window of one work through one candidate."""
+        """One window of one work through one candidate. One in which nothing came through, or a proxy got no CPU at all,
+        tells of the machine, not of the candidate, and is measured again; how often is in the sample."""
+        why = "the proxy got no CPU"
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            done = self._run(work, candidate)
+            candidate.check()
+            if done.returncode == 0:
+                sample = {**measured(json.loads(done.stdout)), "attempts": attempt}
+                if sample["cpuSeconds"] > 0 or not candidate.pids:
+                    return sample
+            else:
+                why = done.stderr.strip()
+                if "no progress" not in why:
+                    break
+        raise BenchmarkFailure(f"{work.name} through {candidate.name}: {why}")
+
+    def _run(self, work: Work, candidate: Candidate) -> subprocess.CompletedProcess:
         arguments = [
             self.program, *work.arguments, "--to", f"127.0.0.1:{candidate.port}",
             "--seconds", str(self.seconds * work.length), "--warm-up", "0.1"]
         for pid in candidate.pids:
             arguments += ["--observe", str(pid)]
         try:
-            done = subprocess.run(
+            return subprocess.run(
                 arguments, capture_output=True, text=True, timeout=60, preexec_fn=processes.on_cores({self.core}))
         except subprocess.TimeoutExpired:
             raise BenchmarkFailure(f"{work.name} through {candidate.name} never ended") from None
-        candidate.check()
-        if done.returncode != 0:
-            raise BenchmarkFailure(f"{work.name} through {candidate.name}: {done.stderr.strip()}")
-        result = json.loads(done.stdout)
-        observed = result.pop("observed")
-        result["cpuSeconds"] = sum(one["cpuNanoseconds"] for one in observed) / 1e9
-        result["residentBytes"] = sum(one["residentBytes"] for one in observed)
-        return result
+
+
+def measured(result: dict) -> dict:
+    """The generator's result, with what it saw of the candidate's processes added up."""
+    observed = result.pop("observed")
+    return {
+        **result, "cpuSeconds": sum(one["cpuNanoseconds"] for one in observed) / 1e9,
+        "residentBytes": sum(one["residentBytes"] for one in observed)}
 
 
 def run(works: list[Work], candidates: list[Candidate], rounds: int, load: Load, table: str, note) -> list[dict]:
