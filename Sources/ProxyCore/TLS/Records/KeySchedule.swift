@@ -73,8 +73,13 @@ struct KeySchedule: ~Copyable {
       ERR_clear_error()
       return nil
     }
-    let name = UnsafeMutableRawPointer(mutating: hash.name.utf8Start).assumingMemoryBound(to: CChar.self)
-    let parameters = [OSSL_PARAM_construct_utf8_string("digest", name, 0), OSSL_PARAM_construct_end()]
+    // A parameter holds pointers to its key and to its value, so that neither may be a string of Swift's own, which is gone
+    // when the call that makes the parameter returns.
+    let digest: StaticString = "digest"
+    let parameters = [
+      OSSL_PARAM_construct_utf8_string(digest.characters, UnsafeMutablePointer(mutating: hash.name.characters), 0),
+      OSSL_PARAM_construct_end(),
+    ]
     guard EVP_MAC_CTX_set_params(context, parameters) == 1 else {
       ERR_clear_error()
       EVP_MAC_CTX_free(context)
@@ -86,4 +91,8 @@ struct KeySchedule: ~Copyable {
 
 extension UnsafeRawBufferPointer {
   fileprivate var bytes: UnsafePointer<UInt8>? { baseAddress?.assumingMemoryBound(to: UInt8.self) }
+}
+
+extension StaticString {
+  fileprivate var characters: UnsafePointer<CChar> { UnsafeRawPointer(utf8Start).assumingMemoryBound(to: CChar.self) }
 }
