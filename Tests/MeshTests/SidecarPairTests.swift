@@ -4,7 +4,6 @@
 // half-close, reset and stall, and a thread that replaces both certificates as fast as the sidecars take them up.
 
 import COpenSSL
-import Synchronization
 import TestSupport
 import Testing
 
@@ -127,34 +126,5 @@ struct SidecarPairTests {
     else { throw HarnessError("no ticket came") }
     try peer.closeNotify()
     return session
-  }
-}
-
-/// Replaces the certificates of a pair again and again, until told to stop.
-private final class Rotation: Sendable {
-  private let stops = Atomic<Bool>(false)
-  private let count = Counter()
-  private let job = Mutex<BackgroundJob<Void>?>(nil)
-
-  init(of pair: SidecarPair, by authority: Authority) {
-    let started = BackgroundJob { [self] in
-      while !stops.load(ordering: .relaxed) {
-        try pair.rotate(authority, bundle: authority.bundle)
-        count.add()
-      }
-    }
-    job.withLock { $0 = started }
-  }
-
-  /// - Returns: how many rotations there were.
-  func stop(atLeast minimum: Int) throws -> Int {
-    let job = job.withLock { $0 }
-    try eventually("\(minimum) rotations") {
-      try job?.rethrow()
-      return count.value >= minimum
-    }
-    stops.store(true, ordering: .relaxed)
-    try job?.wait()
-    return count.value
   }
 }
