@@ -47,8 +47,7 @@ extension SystemCallFilter {
     allow(SYS_clone, when: [[.argument(0, mask: thread, is: thread)]])
     allow(
       SYS_set_robust_list, SYS_rseq, SYS_exit, SYS_exit_group, SYS_gettid, SYS_getpid, SYS_sched_yield,
-      SYS_sched_getaffinity,
-      SYS_membarrier)
+      SYS_sched_getaffinity, SYS_membarrier)
     // The name of a thread, and of a mapping (glibc 2.38).
     allow(SYS_prctl, when: [[.argument(0, is: UInt32(PR_SET_NAME))], [.argument(0, is: Self.nameMapping)]])
   }
@@ -92,9 +91,10 @@ extension SystemCallFilter {
   private mutating func allowFiles() {
     allow(
       SYS_openat, SYS_fstat, SYS_newfstatat, SYS_statx, SYS_lseek, SYS_pread64, SYS_readv, SYS_getdents64,
-      SYS_readlinkat,
-      SYS_faccessat, SYS_faccessat2, SYS_renameat, SYS_renameat2, SYS_unlinkat, SYS_fcntl, SYS_inotify_add_watch,
-      SYS_inotify_rm_watch, SYS_inotify_init1)
+      SYS_readlinkat, SYS_faccessat, SYS_faccessat2, SYS_renameat, SYS_renameat2, SYS_unlinkat, SYS_fcntl,
+      SYS_inotify_add_watch, SYS_inotify_rm_watch, SYS_inotify_init1)
+    // The C library of Debian 13 (glibc 2.41) asks what a file is on; that of Debian 12 doesn't.
+    allow(SYS_statfs)
     #if arch(x86_64)
       allow(SYS_open, SYS_stat, SYS_lstat, SYS_access, SYS_readlink, SYS_rename, SYS_unlink)
     #endif
