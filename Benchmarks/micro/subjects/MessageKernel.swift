@@ -63,6 +63,8 @@ struct MessageKernel: Kernel, ~Copyable {
     (currentCount, dueCount, next) = (dueCount, 0, 0)
   }
 
+  mutating func submit() { systemCalls += 1 }
+
   mutating func nextCompletion() -> Completion? {
     guard next < currentCount else { return nil }
     next += 1
