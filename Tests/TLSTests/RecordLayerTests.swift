@@ -104,6 +104,10 @@ import Testing
       (
         [UInt8](repeating: 1, count: 16_385) + [23], .failed(.recordTooLarge, alert: SSL_AD_RECORD_OVERFLOW), "2^14 + 1"
       ),
+      (
+        [23] + [UInt8](repeating: 0, count: 16_385), .failed(.recordTooLarge, alert: SSL_AD_RECORD_OVERFLOW),
+        "a byte of padding too many"
+      ),
       ([1, 0, 0, 0, 22], unexpected, "a second ClientHello"),
       ([4, 0, 0, 1, 0, 22], unexpected, "a ticket from a client"),
       ([13, 0, 0, 1, 0, 22], unexpected, "a request for a certificate"),

@@ -86,6 +86,11 @@ def one_too_many(peer):
     peer.send(peer.seal(APPLICATION_DATA, bytes(LARGEST + 1)))
 
 
+@breaks("with a byte of padding too many", "record_too_large", alert="record_overflow")
+def too_much_padding(peer):
+    peer.send(peer.seal(APPLICATION_DATA, b"", padding=LARGEST + 1))
+
+
 @breaks("that are as large as a header may say, and too much inside", "record_too_large", alert="record_overflow")
 def largest_header(peer):
     # 2^14 + 256 bytes of ciphertext: content, its type and 16 bytes of tag.

@@ -87,9 +87,10 @@ extension RecordLayer {
   private mutating func deal(
     withOpened content: UnsafePointer<UInt8>, count: Int, _ schedule: inout KeySchedule
   ) -> Opened {
+    // The bound is on all of it, padding too (section 5.4).
+    guard count <= RecordFormat.contentMax + 1 else { return .refused(.recordTooLarge) }
     var contentCount = count - 1
     while contentCount >= 0, content[contentCount] == 0 { contentCount -= 1 }
-    guard contentCount <= RecordFormat.contentMax else { return .refused(.recordTooLarge) }
     guard contentCount >= 0, let type = RecordFormat.ContentType(rawValue: content[contentCount]),
       // Messages of the handshake protocol are not interleaved with anything (section 5.1).
       type == .handshake || message.isAtBoundary
