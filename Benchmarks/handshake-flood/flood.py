@@ -11,15 +11,17 @@ app_port, port, flooded_app_port, flooded_port, handshakes, rounds = map(int, sy
 FLOODERS = 4
 
 
-def serve_echo(at):
-    """Serves one connection after the other, until each ends."""
+def serve(at, messages):
+    """Serves one connection after the other, each for so many messages at the most, which go back."""
     listener = socket.create_server(("127.0.0.1", at), backlog=1024)
     while True:
         connection, _ = listener.accept()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with connection:
-            while data := connection.recv(4096):
+            left = messages
+            while left > 0 and (data := connection.recv(4096)):
                 connection.sendall(data)
+                left -= 1
 
 
 # Made once: reading the files for each connection would take longer than its handshake, and so slow the flood down.
@@ -53,11 +55,11 @@ def go_first():
 
 def serve_measured():
     go_first()
-    serve_echo(app_port)
+    serve(app_port, messages=sys.maxsize)
 
 
 def serve_flooded():
-    serve_echo(flooded_app_port)
+    serve(flooded_app_port, messages=1)
 
 
 def flood():
