@@ -18,7 +18,7 @@ FUZZER = $(shell swiftc -print-target-info | sed -n 's/.*"runtimeResourcePath": 
 FUZZ_FLAGS = -c release --scratch-path $(FUZZ_BUILD) --sanitize=address --disable-xctest -Xswiftc -enable-testing \
   -Xswiftc -sanitize-coverage=edge,trace-cmp,inline-8bit-counters,pc-table \
   -Xlinker --whole-archive -Xlinker $(FUZZER) -Xlinker --no-whole-archive -Xlinker -lstdc++
-TARGETS := client-hello configuration endpoints principals worker
+TARGETS := client-hello configuration endpoints handshakes principals records worker
 SECONDS := 60
 # Allocation counts mean nothing under a sanitizer.
 SANITIZED := --skip AllocationTests

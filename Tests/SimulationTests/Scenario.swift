@@ -54,7 +54,7 @@ struct Scenario {
     var random = chance
     self.chance = chance
     faults = FaultPlan.swarm(&random)
-    let bufferSizeInTheClear = random.pick([512, 4_096, 16_384])
+    bufferSize = random.pick([512, 4_096, 16_384])
     bufferCount = random.pick([2, 4, 16, 64])
     socketCapacityMax = random.pick([256, 4_096, 65_536, 1_048_576])
     descriptorsMax = random.chance(0.8) ? 10_000 : 8 + random.below(40)
@@ -65,8 +65,6 @@ struct Scenario {
     clientCount = random.magnitude(1...(isBulky ? 4 : 24))
     listeners = (0..<random.pick([1, 1, 2])).map { SimulatedListenerRules(&random, port: UInt16(15_006 + $0)) }
     badPeers = random.pick([0, 0.1, 0.5])
-    // TLS needs room for a whole record, which real buffers have.
-    bufferSize = listeners.contains(where: \.usesTLS) ? 16_384 : bufferSizeInTheClear
     connectRefused = random.chance(0.5) ? 0 : random.pick([0.05, 0.3])
     connectSilent = random.chance(0.7) ? 0 : random.pick([0.05, 0.3])
     connectDelayMax = random.pick([0, 1_000_000, 1_000_000_000])

@@ -32,7 +32,7 @@ final class SimulatedParty: SimulatedActor {
     /// Chance to sleep before a write, and for how long.
     var writePauseChance: Double
     var writePause: UInt64
-    /// With TLS: chance to change keys before a write.
+    /// With TLS: chance to change keys after a write.
     var keyUpdateChance = 0.0
     var ending: Ending
   }
@@ -161,7 +161,6 @@ final class SimulatedParty: SimulatedActor {
       return false
     }
     let size = min(1 + random.below(temperament.chunkMax), temperament.bytesToSend - sent)
-    if random.chance(temperament.keyUpdateChance) { wire.updateKeys(askingPeer: random.chance(0.5)) }
     let count = saying.withBytes(at: sent, count: size) { wire.write($0) }
     if count == -Int(EAGAIN) { return false }
     guard count >= 0 else {
@@ -169,6 +168,8 @@ final class SimulatedParty: SimulatedActor {
       return false
     }
     sent += count
+    // Between bytes only: many changes in a row are an attack.
+    if random.chance(temperament.keyUpdateChance) { wire.updateKeys(askingPeer: random.chance(0.5)) }
     if case .resetAfterSending(let limit) = temperament.ending, sent >= limit { reset() }
     return true
   }
