@@ -61,6 +61,7 @@ struct ChunkPool: ~Copyable {
     freeCount += 1
     usedCount -= 1
   }
+
   /// Whether free chunks are resident that a `trim` might give back.
   var wantsTrim: Bool { freeCount > coldCount + Self.warmMax }
 
