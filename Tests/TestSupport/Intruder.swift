@@ -18,7 +18,7 @@ import Glibc
 
     package init(thread: pid_t) { self.thread = thread }
 
-    /// All threads of a process; each of them is waiting for something.
+    /// All threads of a process; each of them waits for something, most of the time.
     package static func threads(of process: ChildProcess) throws -> [Intruder] {
       try Files.list("/proc/\(process.pid)/task").compactMap { pid_t($0) }.map(Intruder.init)
     }
@@ -26,15 +26,19 @@ import Glibc
     /// Makes the thread call the kernel, and lets it go on with what it was doing.
     /// - Returns: what the kernel returned: -errno for a refusal.
     package func call(_ number: Int, _ arguments: [Argument]) throws -> Int {
+      // Now and then it computes: it is looked at again.
+      try awaitValue("thread \(thread) waits in a system call") { try callIfWaiting(number, arguments) }
+    }
+
+    /// - Returns: nil if the thread is not in a system call.
+    private func callIfWaiting(_ number: Int, _ arguments: [Argument]) throws -> Int? {
       try control(Self.attach)
       defer { testsupport_ptrace(Self.detach, thread, 0, 0) }
       try awaitStop()
       let saved = try registers()
-      // It sleeps in a system call: the instruction of two bytes before the present one.
+      // The instruction of two bytes before the present one.
       let instruction = saved[Self.rip] - 2
-      guard testsupport_ptrace(Self.peek, thread, UInt(instruction), 0) & 0xffff == 0x050f else {
-        throw HarnessError("thread \(thread) is not in a system call")
-      }
+      guard testsupport_ptrace(Self.peek, thread, UInt(instruction), 0) & 0xffff == 0x050f else { return nil }
       var changed = saved
       // Below the stack and the 128 bytes under it that a function may use (System V ABI, "red zone").
       var free = UInt(saved[Self.rsp]) - 4_096
