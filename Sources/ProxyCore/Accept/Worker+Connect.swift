@@ -11,6 +11,7 @@ extension Worker where K: ~Copyable {
   mutating func connectUpstream(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
     if connection.pointee.phase != .handshaking { connection.pointee.phase = .connecting }
     while let address = nextAddress(slot, connection) {
+      guard settleEncryption(connection, towards: address) else { continue }
       connection.pointee.upstreamAddress = address
       guard mayConnect(slot, connection) else { return }
       connection.pointee.connectStartedAt = kernel.now
@@ -74,7 +75,12 @@ extension Worker where K: ~Copyable {
       awaitFirstBytes(slot, connection)
     } else if connection.pointee.phase == .handshaking {
       // A permissive listener's TLS, which goes on in parallel and comes back here.
-    } else if let (rules, rule) = meshRule(connection) {
+    } else if connection.pointee.encryption == .mutual, connection.pointee.tls == nil {
+      guard let (rules, rule) = meshRule(connection, towards: connection.pointee.upstreamAddress) else {
+        // A reload has taken the rule away meanwhile. What was to be encrypted does not pass in the clear.
+        close(slot, connection, .connectFailed)
+        return
+      }
       beginOutboundHandshake(slot, connection, rules: rules, rule: rule)
     } else {
       startRelay(slot, connection)
@@ -137,8 +143,22 @@ extension Worker where K: ~Copyable {
   private mutating func mayConnect(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) -> Bool {
     // A permissive listener connects before it knows; it asks the policy later, before a byte moves.
     if connection.pointee.isUndecided || connection.pointee.phase == .handshaking { return true }
-    settle(connection, meshRule(connection) == nil ? .none : .mutual)
     return authorize(slot, connection)
+  }
+
+  /// The first address that is tried settles whether an outbound connection is encrypted. False for an address where it
+  /// would be otherwise, which is passed over: whoever can make one address fail must not win the connection in the clear.
+  private func settleEncryption(
+    _ connection: UnsafeMutablePointer<Connection>, towards address: TargetAddress
+  ) -> Bool {
+    guard listeners[ListenerID(rawValue: Int(connection.pointee.listener))]?.plan.direction == .outbound else {
+      // A permissive listener's is settled by what the client says first.
+      if !connection.pointee.isUndecided { settle(connection, .none) }
+      return true
+    }
+    let encryption: WorkerMetrics.Encryption = meshRule(connection, towards: address) == nil ? .none : .mutual
+    settle(connection, encryption)
+    return connection.pointee.encryption == encryption
   }
 
   /// Asks the listener's policy; closes the connection when it is denied. Not a byte has reached the app before.
@@ -156,10 +176,12 @@ extension Worker where K: ~Copyable {
     return false
   }
 
-  /// The mesh rule that asks for TLS towards the address that was chosen; nil where the bytes pass in the clear.
-  private func meshRule(_ connection: UnsafeMutablePointer<Connection>) -> (rules: MeshRules, rule: Int)? {
+  /// The mesh rule that asks for TLS towards an address; nil where the bytes pass in the clear.
+  private func meshRule(
+    _ connection: UnsafeMutablePointer<Connection>, towards address: TargetAddress
+  ) -> (rules: MeshRules, rule: Int)? {
     guard let plan = listeners[ListenerID(rawValue: Int(connection.pointee.listener))]?.plan,
-      plan.direction == .outbound, let destination = connection.pointee.upstreamAddress.socketAddress,
+      plan.direction == .outbound, let destination = address.socketAddress,
       case .mutualTLS(let rule) = plan.mesh.match(destination)
     else { return nil }
     return (plan.mesh, rule)

@@ -66,31 +66,35 @@ extension WorkerBench {
     _ identities: ScriptedIdentities, tls: Configuration.Listener.TLS, settings: WorkerSettings? = nil,
     upstream: TargetAddress = TargetAddress(SocketAddress(target)!)
   ) -> WorkerBench {
-    listening(
-      identities,
-      Configuration.Listener(
-        name: "inbound", direction: .inbound, bind: bind, target: .originalDestination, tls: tls),
-      settings: settings, upstream: upstream)
+    let listener = Configuration.Listener(
+      name: "inbound", direction: .inbound, bind: bind, target: .originalDestination, tls: tls)
+    return listening(
+      identities, ListenerPlan(listener, destination: .addresses([upstream])), settings: settings)
   }
 
-  /// The same before an outbound listener that asks for mutual TLS everywhere.
-  static func outbound(_ identities: ScriptedIdentities) -> WorkerBench {
+  /// The same before an outbound listener that asks for mutual TLS everywhere, or by these rules.
+  static func outbound(
+    _ identities: ScriptedIdentities, mesh: [Configuration.MeshRule] = [.init()], to targets: String...
+  ) -> WorkerBench {
+    listening(identities, outboundPlan(mesh: mesh, to: targets.isEmpty ? [target] : targets))
+  }
+
+  static func outboundPlan(mesh: [Configuration.MeshRule], to targets: [String]) -> ListenerPlan {
     var listener = Configuration.Listener(
       name: "outbound", direction: .outbound, bind: bind, target: .originalDestination)
-    listener.mesh = [Configuration.MeshRule()]
-    return listening(identities, listener, upstream: TargetAddress(SocketAddress(target)!))
+    listener.mesh = mesh
+    return ListenerPlan(listener, destination: .addresses(targets.map { TargetAddress(SocketAddress($0)!) }))
   }
 
   private static func listening(
-    _ identities: ScriptedIdentities, _ listener: Configuration.Listener, settings: WorkerSettings? = nil,
-    upstream: TargetAddress
+    _ identities: ScriptedIdentities, _ plan: ListenerPlan, settings: WorkerSettings? = nil
   ) -> WorkerBench {
     let bench = WorkerBench(
       settings: settings ?? WorkerSettings(Configuration.Timeouts()), bufferSize: 4_096, bufferCount: 16, slotsMax: 32,
       clock: UInt64(identities.now) * 1_000_000_000)
     bench.script.ignoresSentBytes = true
     bench.worker.identity = identities.server
-    bench.listen(ListenerPlan(listener, destination: .addresses([upstream])))
+    bench.listen(plan)
     return bench
   }
 
