@@ -14,10 +14,12 @@ struct Credentials: Sendable {
   /// point beside it still is the certificate's, so that libssl takes the pair for a fitting one.
   func withForeignKey() throws -> Credentials {
     var der = try PEM.decode(privateKey)
-    // PKCS #8 around RFC 5915, for P-256: the private number is at a fixed place.
-    der[67] ^= 1
+    der[Self.privateNumber.upperBound - 1] ^= 1
     return Credentials(certificate: certificate, privateKey: PEM.encode(der, label: "PRIVATE KEY"))
   }
+
+  /// Where the private number is in the key's DER: PKCS #8 around RFC 5915, for P-256.
+  static let privateNumber = 36..<68
 }
 
 /// A certificate authority for tests.

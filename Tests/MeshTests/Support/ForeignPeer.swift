@@ -91,10 +91,14 @@ final class ForeignPeer {
   /// libssl only sends what the protocol allows, so that this works from its key log (RFC 8446 sections 5.2 and 7.3).
   /// The handshake has to be over, with TLS_AES_128_GCM_SHA256.
   func forgedRecord(type: UInt8, _ content: [UInt8]) throws -> [UInt8] {
-    guard let secret = keyLog.secret("CLIENT_TRAFFIC_SECRET_0") else {
-      throw HarnessError("the key log has no traffic secret: \(keyLog.lines)")
-    }
-    return RecordSealer(trafficSecret: secret).seal(type: type, content, sequence: recordsSealed)
+    RecordSealer(trafficSecret: try secret("CLIENT_TRAFFIC_SECRET_0"))
+      .seal(type: type, content, sequence: recordsSealed)
+  }
+
+  /// A secret of the session, by its label in the key log.
+  func secret(_ label: String) throws -> [UInt8] {
+    guard let secret = keyLog.secret(label) else { throw HarnessError("the key log has no \(label): \(keyLog.lines)") }
+    return secret
   }
 
   /// The next bytes of plaintext; empty when there will be none.

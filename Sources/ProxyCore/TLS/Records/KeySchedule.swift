@@ -51,6 +51,14 @@ struct KeySchedule: ~Copyable {
     }
   }
 
+  /// Wipes the secret that was expanded last: the MAC's context keeps it, and what it made of it, until it gets another.
+  mutating func forget(_ hash: CipherSuite.Hash) {
+    guard let mac = context(hash) else { return }
+    let nothing = InlineArray<48, UInt8>(repeating: 0)
+    _ = withUnsafeBytes(of: nothing) { EVP_MAC_init(mac, $0.bytes, hash.size, nil) }
+    ERR_clear_error()
+  }
+
   private mutating func context(_ hash: CipherSuite.Hash) -> OpaquePointer? {
     switch hash {
     case .sha256:

@@ -30,6 +30,7 @@ struct RecordKey {
   mutating func begin(_ suite: CipherSuite, sequence: UInt64, isSealing: Bool, _ schedule: inout KeySchedule) -> Bool {
     guard secretSize == suite.hash.size, let context = EVP_CIPHER_CTX_new() else { return false }
     cipher = context
+    defer { schedule.forget(suite.hash) }
     guard EVP_CipherInit_ex(context, suite.cipher, nil, nil, nil, isSealing ? 1 : 0) == 1,
       deriveKey(suite, &schedule)
     else {
@@ -44,7 +45,10 @@ struct RecordKey {
   mutating func update(_ suite: CipherSuite, _ schedule: inout KeySchedule) -> Bool {
     let size = secretSize
     return withUnsafeTemporaryAllocation(byteCount: size, alignment: 8) { next in
-      defer { OPENSSL_cleanse(next.baseAddress, size) }
+      defer {
+        OPENSSL_cleanse(next.baseAddress, size)
+        schedule.forget(suite.hash)
+      }
       guard expand("traffic upd", suite, into: next, &schedule) else { return false }
       learn(secret: UnsafeRawBufferPointer(next))
       sequence = 0
