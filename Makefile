@@ -108,6 +108,7 @@ bench-page: ## Show the last benchmark's results in docs/performance.md
 	SIDECAR_BENCH_BUILD=no Benchmarks/load/bench --page
 
 bench-micro: setup ## The hot path piece by piece: time, and counts that CI holds to their thresholds
+	@scripts/install-packages micro
 	Benchmarks/micro/bench run
 
 bench-idle: release ## What an idle sidecar costs: memory, time to ready

@@ -39,10 +39,14 @@ let package = Package(
         .product(name: "ProxyCore", package: "sidecar-proxy"),
       ],
       path: "micro/subjects"),
+    // The same without a library around it, for callgrind.
+    .executableTarget(
+      name: "micro-counted", dependencies: ["CMicroSubjects", "MicroSubjects"], path: "micro/counted",
+      cSettings: [.headerSearchPath("../interface")]),
     .executableTarget(
       name: "Micro",
       dependencies: ["CMicroSubjects", "MicroSubjects", .product(name: "Benchmark", package: "benchmark")],
-      path: "micro", exclude: ["bench", "interface", "subjects"],
+      path: "micro", exclude: ["bench", "counted", "instructions", "interface", "subjects"],
       plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]),
   ],
   swiftLanguageModes: [.v6],
