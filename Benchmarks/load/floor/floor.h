@@ -30,7 +30,7 @@ struct settings {
 };
 
 /// Bytes of a receive. Messages of the benchmark fit into one.
-enum { BUFFER_BYTES = 16384, CONNECTIONS_MAX = 9900 };
+enum { BUFFER_BYTES = 16384, CONNECTIONS_MAX = 10000 };
 
 /// Ends the process with a line on standard error.
 _Noreturn void fail(const char *what);

@@ -16,4 +16,10 @@ struct Latency {
     let members = percentiles.map { "\"\($0.0)\": \(histogram.valueAtPercentile($0.1))" }
     return "{\(members.joined(separator: ", ")), \"max\": \(histogram.maxRecorded)}"
   }
+
+  /// All of it, for the harness to add up with others: pairs of a value in nanoseconds and how often it occurred, as a
+  /// JSON array.
+  var countsJSON: String {
+    "[\(histogram.recordedValues().map { "[\($0.value), \($0.count)]" }.joined(separator: ", "))]"
+  }
 }

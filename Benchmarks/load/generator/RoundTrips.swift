@@ -59,6 +59,7 @@ struct Rate: ParsableCommand {
   var rate = 4_000
 
   func run() throws {
+    try useExactTimers()
     var clients = try EchoClients.open(connections, messageBytes: bytes, to: window.to)
     var latency = Latency()
     /// Per connection: the message that it sends next, and whether one is under way.
@@ -100,6 +101,7 @@ struct Rate: ParsableCommand {
     try clients.settle()
     var line = try window.report("round trips")
     line.add("latencyNanoseconds", raw: latency.json)
+    line.add("latencyCounts", raw: latency.countsJSON)
     line.add("rate", rate)
     // Messages that were due and could not even be sent: more than a few say that the rate is beyond the proxy.
     line.add("unsent", max(0, unsent))

@@ -26,6 +26,7 @@ class Programs:
     load: pathlib.Path
     floor: pathlib.Path
     envoy: pathlib.Path
+    allowance: pathlib.Path
     more_sidecars: tuple[tuple[str, pathlib.Path], ...] = ()
     """Further builds of the sidecar to compare, by name."""
 
@@ -65,8 +66,7 @@ class Candidate:
 
     def check(self) -> None:
         for server in self.servers:
-            if server.process.poll() is not None:
-                raise BenchmarkFailure(f"{self.name} ended in mid-run: {processes.tail(server.log)}")
+            server.check()
 
     def stop(self) -> None:
         for server in self.servers:
@@ -88,7 +88,7 @@ class Starter:
         return Candidate("direct", self.targets, [])
 
     def start(self, name: str, profile: str, mutual_tls: bool, workers: int = 1, cores: set[int] | None = None,
-              **options) -> Candidate:
+              connections: int = 4_000, **options) -> Candidate:
         """Starts a candidate by its name; with mutual TLS, a pair of it: the one that terminates first."""
         command, program = self._kind(name)
         routes_in = tuple((self.ports.take(), target) for target in self.targets)
@@ -103,7 +103,8 @@ class Starter:
         try:
             for leg in legs:
                 leg = dataclasses.replace(
-                    leg, workers=workers, program=program, spare_ports=(self.ports.take(), self.ports.take()))
+                    leg, workers=workers, connections=connections, program=program,
+                    spare_ports=(self.ports.take(), self.ports.take()))
                 servers.append(processes.Server(
                     leg.name, command(leg, self.place, **options), leg.routes[0][0], cores or self.cores, self.place))
         except BenchmarkFailure:

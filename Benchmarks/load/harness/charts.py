@@ -6,7 +6,7 @@ import math
 import pathlib
 import statistics
 
-from . import summary, targets, works
+from . import latency, summary, targets, works
 from .candidates import PEERS
 
 COLORS = {
@@ -44,7 +44,7 @@ def write_all(results: dict, directory: pathlib.Path) -> list[tuple[str, str]]:
     for name, title, text in [
             ("clear.svg", "In the clear: work per proxy-CPU-second, best peer = 1", efficiency(results, "clear")),
             ("mtls.svg", "mTLS pair: work per proxy-CPU-second, best peer = 1", efficiency(results, "mtls")),
-            ("latency.svg", "Latency added at 4000 messages/s, µs", latency(results)),
+            ("latency.svg", "Latency added at 4000 messages/s, µs (spread)", added_latency(results)),
             ("memory.svg", "Memory of an idle process (MiB) and of an idle connection (KiB)", memory(results)),
             ("growth.svg", "CPU per round trip of 64 B, µs, by connections", growth(results))]:
         if text:
@@ -73,16 +73,16 @@ def efficiency(results: dict, table: str) -> str:
     return bars_chart(groups)
 
 
-def latency(results: dict) -> str:
+def added_latency(results: dict) -> str:
     groups = []
     for table, where in targets.WHERE.items():
-        for name, label in targets.PERCENTILES.items():
+        comparison = latency.Comparison(results["samples"], table, works.LATENCY.name)
+        for label, fraction in latency.PERCENTILES.items():
             bars = []
-            for candidate in ("sidecar", *PEERS):
-                added = summary.added_latency(results["samples"], table, works.LATENCY.name, candidate, name)
-                if added:
-                    value = statistics.median(added.values())
-                    bars.append(Bar(candidate, max(value, 0), f"{value:.0f}"))
+            for candidate in comparison.candidates:
+                value = comparison.added(candidate, fraction)
+                spread = comparison.added_spread(candidate, fraction)
+                bars.append(Bar(candidate, max(value, 0), f"{value:.0f} ({spread.low:.0f} to {spread.high:.0f})"))
             if bars:
                 groups.append(Group(f"{where}, {label}", bars))
     return bars_chart(groups, own_scales=True)
@@ -122,7 +122,7 @@ def bars_chart(groups: list[Group], own_scales: bool = False) -> str:
     """`own_scales`: groups whose figures can't be compared fill the width each."""
     if not groups:
         return ""
-    room = WIDTH - LABEL_WIDTH - 80
+    room = WIDTH - LABEL_WIDTH - 110
     longest = {group.label: max([bar.value for bar in group.bars] + [group.target or 0]) for group in groups}
     parts = []
     top = 34

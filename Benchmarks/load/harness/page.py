@@ -2,7 +2,7 @@
 
 import pathlib
 
-from . import charts, report, targets, works
+from . import charts, growth, report, works
 
 BEGIN = "<!-- results: written by `make bench-page` -->"
 END = "<!-- results: end -->"
@@ -18,12 +18,12 @@ def write(results: dict, page: pathlib.Path) -> None:
 
 
 def section(results: dict, pictures: list[tuple[str, str]], directory: str) -> str:
-    parts = [about(results), "### Targets", targets_table(results)]
+    parts = [about(results), "### Targets", markdown(*report.targets_table(results))]
     for name, title in pictures:
         parts.append(f"**{title}**\n\n![{title}]({directory}/{name})")
     parts += ["### All rows", *(rows_table(results, table) for table in ("clear", "mtls"))]
     if results["growth"]:
-        parts += ["### Growth", markdown(*report.growth_table(results))]
+        parts += ["### Growth", growth_limit(results), markdown(*report.growth_table(results))]
     if results["checks"]:
         parts += ["### Standard tools", CHECKS, markdown(*report.checks_table(results))]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -31,6 +31,16 @@ def section(results: dict, pictures: list[tuple[str, str]], directory: str) -> s
 
 CHECKS = """The sidecar against each peer in work per proxy-CPU-second, by the tool and by the generator's closest work. An HTTP
 request of wrk's is about the size of a small message."""
+
+
+def growth_limit(results: dict) -> str:
+    """How far connections could grow, and why no further."""
+    reached = max(one["connections"] for one in results["growth"])
+    if reached == growth.COUNTS[-1]:
+        return ""
+    return (
+        f"{reached:,} connections are as many as fit: a connection takes two descriptors of the proxy's, and a process may "
+        f"have {results['options']['openFilesMax']:,} on this machine.")
 
 
 def about(results: dict) -> str:
@@ -45,13 +55,6 @@ def about(results: dict) -> str:
     names = ["sidecar", "haproxy", "nginx", "envoy", "openssl"]
     rows = [[table, *(versions[name] for name in names)] for table, versions in results["versions"].items()]
     return "\n".join(lines) + "\n" + markdown(["versions", *names], rows)
-
-
-def targets_table(results: dict) -> str:
-    headings = ["work", "target", "sidecar", "spread", "against", "met", "floor"]
-    return markdown(headings, [
-        [row.title, row.target, row.value, row.spread, row.against, "yes" if row.is_met else "**no**", row.limit]
-        for row in targets.rows(results)])
 
 
 def rows_table(results: dict, table: str) -> str:

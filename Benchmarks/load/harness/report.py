@@ -2,7 +2,7 @@
 
 import statistics
 
-from . import checks, summary, targets, works
+from . import checks, latency, summary, targets, works
 from .candidates import PEERS
 
 HEADINGS = ["throughput", "per proxy-CPU-s", "CPU each", "p50/p99/p99.9 µs", "resident", "sidecar ÷ this (rounds)"]
@@ -32,10 +32,9 @@ def work_rows(samples: list[dict], table: str, work: works.Work) -> list[list[st
         speed = summary.median(mine, summary.per_second)
         efficiency = summary.median(mine, summary.per_cpu_second)
         resident = summary.median(mine, lambda sample: sample["residentBytes"])
-        latency = "–"
+        times = "–"
         if "latencyNanoseconds" in next(iter(mine.values())):
-            latency = " / ".join(
-                f"{summary.median(mine, summary.percentile(name)):.0f}" for name in ("p50", "p99", "p999"))
+            times = " / ".join(f"{value:.0f}" for value in percentiles(mine))
         cost = "–"
         against = "–"
         if efficiency:
@@ -44,9 +43,17 @@ def work_rows(samples: list[dict], table: str, work: works.Work) -> list[list[st
                 pair = summary.Ratio(ours, mine, summary.per_cpu_second)
                 against = f"{pair.of_medians:.2f} ({pair.low:.2f}–{pair.high:.2f})"
         rows.append([
-            f"  {name}", count_text(speed, unit) + "/s", count_text(efficiency, unit) if efficiency else "–", cost, latency,
+            f"  {name}", count_text(speed, unit) + "/s", count_text(efficiency, unit) if efficiency else "–", cost, times,
             f"{resident / 2**20:.1f} MiB" if resident else "–", against])
     return rows
+
+
+def percentiles(samples: dict[int, dict]) -> list[float]:
+    """Over all rounds where they were kept whole; else the medians of the rounds'."""
+    if all("latencyCounts" in sample for sample in samples.values()):
+        pooled = latency.Latencies(samples)
+        return [pooled.percentile(fraction, list(samples)) for fraction in latency.PERCENTILES.values()]
+    return [summary.median(samples, summary.percentile(name)) for name in ("p50", "p99", "p999")]
 
 
 def print_works(samples: list[dict], table: str, chosen: list[works.Work]) -> None:
@@ -58,13 +65,17 @@ def print_works(samples: list[dict], table: str, chosen: list[works.Work]) -> No
     print_table([table, *HEADINGS], rows)
 
 
-def print_targets(results: dict) -> None:
-    rows = [
-        [row.title, row.target, row.value, row.spread, row.against, "met" if row.is_met else "NOT MET", row.limit]
+def targets_table(results: dict) -> tuple[list[str], list[list[str]]]:
+    return ["work", "target", "sidecar", "spread", "against", "met", "floor"], [
+        [row.title, row.target, row.value, row.spread, row.against, row.verdict, row.floor]
         for row in targets.rows(results)]
+
+
+def print_targets(results: dict) -> None:
+    headings, rows = targets_table(results)
     if rows:
         print()
-        print_table(["targets", "target", "sidecar", "spread", "against", "", "floor"], rows)
+        print_table(headings, rows)
 
 
 def print_more(results: dict) -> None:
@@ -88,17 +99,31 @@ def memory_table(results: dict) -> tuple[list[str], list[list[str]]]:
 
 
 def growth_table(results: dict) -> tuple[list[str], list[list[str]]]:
-    """CPU per round trip, and what each further connection adds to resident memory."""
+    """CPU per round trip, and what each connection beyond the first takes of resident memory."""
+    single = {
+        (one["candidate"], one["round"]): one["residentBytes"]
+        for one in results["growth"] if one["kind"] == "connections" and one["connections"] == 1}
     groups: dict[tuple, list[dict]] = {}
     for one in results["growth"]:
-        groups.setdefault((one["candidate"], one["kind"], one["connections"], one.get("workers", 1)), []).append(one)
+        groups.setdefault((one["kind"], one["connections"], one["workers"], one["candidate"]), []).append(one)
     rows = []
-    for (candidate, _, connections, workers), found in groups.items():
+    for (_, connections, workers, candidate), found in sorted(groups.items(), key=growth_order):
         costs = [one["cpuSeconds"] / one["count"] * 1e6 for one in found]
+        memory = "–"
+        # Fewer don't outweigh a page or two that a process has more or less than another.
+        if connections >= 1_000:
+            added = [one["residentBytes"] - single[candidate, one["round"]] for one in found]
+            memory = f"{statistics.median(added) / (connections - 1) / 1024:.2f} KiB"
         rows.append([
-            candidate, f"{connections}", f"{workers}", f"{statistics.median(costs):.1f} µs",
-            f"{min(costs):.1f}–{max(costs):.1f}", f"{max(one['residentBytes'] for one in found) / 2**20:.1f} MiB"])
-    return ["growth", "connections", "workers", "CPU per round trip", "spread", "resident"], rows
+            f"{connections}", f"{workers}", candidate, f"{statistics.median(costs):.1f} µs",
+            f"{min(costs):.1f}–{max(costs):.1f}", memory])
+    return ["connections", "workers", "candidate", "CPU per round trip", "rounds", "resident, each"], rows
+
+
+def growth_order(group: tuple[tuple, list[dict]]):
+    """By connections, then workers; candidates as everywhere."""
+    kind, connections, workers, candidate = group[0]
+    return kind, connections, workers, summary.candidate_order(candidate)
 
 
 def checks_table(results: dict) -> tuple[list[str], list[list[str]]]:

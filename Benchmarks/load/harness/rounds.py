@@ -38,14 +38,16 @@ class Load:
         raise BenchmarkFailure(f"{work.name} through {candidate.name}: {why}")
 
     def _run(self, work: Work, candidate: Candidate) -> subprocess.CompletedProcess:
+        seconds = self.seconds * work.length
         arguments = [
             self.program, *work.arguments, "--to", f"127.0.0.1:{candidate.port}",
-            "--seconds", str(self.seconds * work.length), "--warm-up", "0.1"]
+            "--seconds", str(seconds), "--warm-up", "0.1"]
         for pid in candidate.pids:
             arguments += ["--observe", str(pid)]
         try:
             return subprocess.run(
-                arguments, capture_output=True, text=True, timeout=60, preexec_fn=processes.on_cores({self.core}))
+                arguments, capture_output=True, text=True, timeout=seconds + 60,
+                preexec_fn=processes.on_cores({self.core}))
         except subprocess.TimeoutExpired:
             raise BenchmarkFailure(f"{work.name} through {candidate.name} never ended") from None
 
@@ -64,10 +66,11 @@ def run(works: list[Work], candidates: list[Candidate], rounds: int, load: Load,
     for number in range(rounds):
         for index, work in enumerate(works):
             present = [one for one in candidates if takes_part(one.name, work)]
-            turn = (number + index) % len(present)
-            for candidate in present[turn:] + present[:turn]:
-                sample = load.sample(work, candidate)
-                samples.append({
-                    "table": table, "work": work.name, "candidate": candidate.name, "round": number, **sample})
+            for sub_round in range(number * work.passes, (number + 1) * work.passes):
+                turn = (sub_round + index) % len(present)
+                for candidate in present[turn:] + present[:turn]:
+                    sample = load.sample(work, candidate)
+                    samples.append({
+                        "table": table, "work": work.name, "candidate": candidate.name, "round": sub_round, **sample})
             note(f"{table} {work.name}: round {number + 1} of {rounds}")
     return samples

@@ -24,6 +24,7 @@ class Run:
             load=REPOSITORY / "Benchmarks/.build/release/sidecar-load",
             floor=REPOSITORY / "Benchmarks/.build/release/relay-floor",
             envoy=REPOSITORY / ".build/tools/envoy",
+            allowance=REPOSITORY / "Benchmarks/.build/release/liballowance.so",
             more_sidecars=tuple(
                 (name, pathlib.Path(path).resolve()) for name, path in (one.split("=", 1) for one in options.also)))
         self.load_core, self.proxy_core = cores()
@@ -42,7 +43,7 @@ class Run:
             print("no network namespace of its own without root: the host's packet filter is part of the figures")
         self.results = results.begin({
             "quick": self.options.quick, "rounds": self.rounds, "seconds": self.load.seconds,
-            "tlsRoot": self.options.tls_root, "ownNetwork": own_network})
+            "tlsRoot": self.options.tls_root, "ownNetwork": own_network, "openFilesMax": growth.open_files_max()})
         for table in TABLES:
             if self.is_wanted(table):
                 place = debian_13() if table == "mtls" and self.options.tls_root == "debian13" else host()
@@ -102,8 +103,9 @@ class Run:
                     self.results["memory"] += memory.idle_processes(starter, proxies)
                 self.results["memory"] += memory.idle_connections(starter, proxies, table, self.load)
             if table == "clear" and self.is_wanted(table, "growth"):
-                self.results["growth"] += growth.connections(starter, self.load, note)
-                self.results["growth"] += growth.workers(starter, self.load, note)
+                rounds_wanted = min(self.rounds, growth.ROUNDS_MAX)
+                self.results["growth"] += growth.connections(starter, self.load, rounds_wanted, note)
+                self.results["growth"] += growth.workers(starter, self.load, rounds_wanted, note)
             if table == "clear" and self.is_wanted(table, "checks"):
                 self.checks(proxies, place)
             self.results["settings"][table] = place.configurations()

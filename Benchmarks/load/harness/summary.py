@@ -2,6 +2,7 @@
 
 import statistics
 
+from . import bootstrap
 from .candidates import PEERS
 
 
@@ -13,10 +14,14 @@ def rounds_of(samples: list[dict], table: str, work: str, candidate: str) -> dic
 
 
 def candidates_of(samples: list[dict], table: str, work: str) -> list[str]:
-    """In the order in which they were first measured, but for the turning: direct, ours, peers, floors."""
-    names = {one["candidate"] for one in samples if one["table"] == table and one["work"] == work}
+    return sorted(
+        {one["candidate"] for one in samples if one["table"] == table and one["work"] == work}, key=candidate_order)
+
+
+def candidate_order(name: str) -> tuple[int, str]:
+    """The direct path, ours, the peers, then the floors and whatever else there is."""
     order = ["direct", "sidecar", "sidecar-epoll", *PEERS]
-    return [name for name in order if name in names] + sorted(names - set(order))
+    return order.index(name) if name in order else len(order), name
 
 
 def per_cpu_second(sample: dict) -> float | None:
@@ -29,16 +34,8 @@ def per_second(sample: dict) -> float:
 
 
 def percentile(name: str):
-    """A measure: latency at a percentile, in microseconds."""
+    """A measure: latency at a percentile of a sample's own, in microseconds."""
     return lambda sample: sample["latencyNanoseconds"][name] / 1000
-
-
-def added_latency(samples: list[dict], table: str, work: str, candidate: str, percentile_name: str) -> dict[int, float]:
-    """What a candidate adds to the latency of the direct path, in microseconds, by round."""
-    measure = percentile(percentile_name)
-    direct = rounds_of(samples, table, work, "direct")
-    through = rounds_of(samples, table, work, candidate)
-    return {number: measure(through[number]) - measure(direct[number]) for number in direct.keys() & through.keys()}
 
 
 def median(samples: dict[int, dict], measure) -> float | None:
@@ -46,35 +43,35 @@ def median(samples: dict[int, dict], measure) -> float | None:
     return statistics.median(values) if values else None
 
 
-def best_peer(samples: list[dict], table: str, work: str, measure, highest: bool = True) -> str | None:
+def best_peer(samples: list[dict], table: str, work: str, measure) -> str | None:
     medians = {
         name: value for name in PEERS
         if (value := median(rounds_of(samples, table, work, name), measure)) is not None}
     if not medians:
         return None
-    return (max if highest else min)(medians, key=medians.get)
+    return max(medians, key=medians.get)
 
 
 class Ratio:
-    """One candidate against another: the ratio of medians, and of each round in which both were measured."""
+    """One candidate against another: the ratio of medians, and the lowest and highest of a round in which both were
+    measured."""
 
     def __init__(self, ours: dict[int, dict], theirs: dict[int, dict], measure):
-        own, other = median(ours, measure), median(theirs, measure)
-        self.of_medians = own / other
-        self.paired = sorted(
-            measure(ours[number]) / measure(theirs[number]) for number in ours.keys() & theirs.keys())
+        self._ours, self._theirs, self._measure = ours, theirs, measure
+        self._rounds = ours.keys() & theirs.keys()
+        self.of_medians = median(ours, measure) / median(theirs, measure)
+        paired = [measure(ours[number]) / measure(theirs[number]) for number in self._rounds]
+        self.low, self.high = min(paired), max(paired)
 
     @property
-    def low(self) -> float:
-        return self.paired[0]
+    def spread(self) -> bootstrap.Spread:
+        """Of the ratio of medians."""
 
-    @property
-    def high(self) -> float:
-        return self.paired[-1]
+        def of_medians(drawn: list[int]) -> float:
+            own, other = ([self._measure(samples[number]) for number in drawn] for samples in (self._ours, self._theirs))
+            return statistics.median(own) / statistics.median(other)
 
-    @property
-    def paired_median(self) -> float:
-        return statistics.median(self.paired)
+        return bootstrap.spread(self._rounds, of_medians)
 
 
 def ratio(samples: list[dict], table: str, work: str, measure, candidate: str = "sidecar") -> tuple[str, Ratio] | None:

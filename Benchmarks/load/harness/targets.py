@@ -1,11 +1,15 @@
-"""The targets that the design sets, row by row, and what a run says to each: met or not, against whom, by how much, and
-where not, how much the floor would leave."""
+"""The targets that the design sets, row by row, and what a run says to each: whether it is met, against whom, by how much,
+and what the floor reaches."""
 
 import dataclasses
-import statistics
 
-from . import summary, works
+from . import latency, summary, works
+from .bootstrap import Spread
 from .candidates import PEERS
+
+MET, OPEN, MISSED = "yes", "within the spread", "no"
+"""What a row can come to: the whole spread is on the right side of the target, or neither of its ends decides, or the whole
+of it is on the wrong side."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,9 +21,8 @@ class Row:
     value: str
     spread: str
     against: str
-    is_met: bool
-    limit: str = ""
-    """What the floor reaches against the same peer, where the target is not met."""
+    verdict: str
+    floor: str = ""
 
 
 RATIOS = {
@@ -34,7 +37,6 @@ RATIOS = {
 """Work per proxy-CPU-second against the best peer."""
 
 WHERE = {"clear": "clear", "mtls": "mTLS pair"}
-PERCENTILES = {"p50": "p50", "p99": "p99", "p999": "p99.9"}
 PROCESS_LIMITS = {"residentBytes": ("resident", 16), "anonymousBytes": ("anonymous", 2.5)}
 """MiB of an idle process."""
 CONNECTION_LIMITS = {"clear": 1, "mtls": 12}
@@ -46,6 +48,13 @@ def rows(results: dict) -> list[Row]:
     return [*ratio_rows(results["samples"]), *latency_rows(results["samples"]), *memory_rows(results["memory"])]
 
 
+def verdict(spread: Spread, target: float, higher_is_better: bool) -> str:
+    below, above = (MISSED, MET) if higher_is_better else (MET, MISSED)
+    if spread.low >= target:
+        return above
+    return below if spread.high < target else OPEN
+
+
 def ratio_rows(samples: list[dict]) -> list[Row]:
     found = []
     for table, of_table in RATIOS.items():
@@ -55,11 +64,11 @@ def ratio_rows(samples: list[dict]) -> list[Row]:
                 if ours is None:
                     continue
                 peer, ratio = ours
-                is_met = ratio.of_medians >= wanted
+                spread = ratio.spread
                 found.append(Row(
                     title=f"{WHERE[table]}: {works.named(name).title}", target=f"≥ {wanted}×",
-                    value=f"{ratio.of_medians:.2f}×", spread=f"{ratio.low:.2f}–{ratio.high:.2f}", against=peer,
-                    is_met=is_met, limit="" if is_met else floor_text(samples, table, name)))
+                    value=f"{ratio.of_medians:.2f}×", spread=f"{spread.low:.2f}–{spread.high:.2f}", against=peer,
+                    verdict=verdict(spread, wanted, higher_is_better=True), floor=floor_text(samples, table, name)))
     return found
 
 
@@ -72,22 +81,23 @@ def floor_text(samples: list[dict], table: str, name: str) -> str:
 
 
 def latency_rows(samples: list[dict]) -> list[Row]:
-    """Added latency at a fixed rate: the lowest of all wins."""
+    """Added latency at a fixed rate: the lowest of all wins. What decides is the difference to the best peer, from which
+    the direct path cancels out."""
     found = []
-    work = works.LATENCY
     for table, where in WHERE.items():
-        for name, label in PERCENTILES.items():
-            added = {
-                candidate: list(values.values()) for candidate in ("sidecar", *PEERS)
-                if (values := summary.added_latency(samples, table, work.name, candidate, name))}
-            if "sidecar" not in added or len(added) < 2:
-                continue
-            medians = {candidate: statistics.median(values) for candidate, values in added.items()}
-            peer = min((one for one in medians if one != "sidecar"), key=medians.get)
+        comparison = latency.Comparison(samples, table, works.LATENCY.name)
+        peers = [name for name in PEERS if name in comparison.candidates]
+        if "sidecar" not in comparison.candidates or not peers:
+            continue
+        for label, fraction in latency.PERCENTILES.items():
+            added = {name: comparison.added(name, fraction) for name in comparison.candidates}
+            peer = min(peers, key=added.get)
+            spread = comparison.difference_spread("sidecar", peer, fraction)
+            floors = [added[name] for name in works.LATENCY.floors if name in added]
             found.append(Row(
-                title=f"{where}: added latency, {label}", target="lowest", value=f"{medians['sidecar']:.0f} µs",
-                spread=f"{min(added['sidecar']):.0f}–{max(added['sidecar']):.0f}",
-                against=f"{peer} {medians[peer]:.0f} µs", is_met=medians["sidecar"] <= medians[peer]))
+                title=f"{where}: added latency, {label}", target="lowest", value=f"{added['sidecar']:.0f} µs",
+                spread=f"{spread.low:+.0f} to {spread.high:+.0f} µs", against=f"{peer} {added[peer]:.0f} µs",
+                verdict=verdict(spread, 0, higher_is_better=False), floor=f"{min(floors):.0f} µs" if floors else ""))
     return found
 
 
@@ -111,4 +121,4 @@ def absolute(title: str, unit: str, wanted: float, values: dict[str, float]) -> 
     peers = ", ".join(f"{name} {value:.1f}" for name, value in values.items() if name != "sidecar")
     return Row(
         title=title, target=f"≤ {wanted:g} {unit}", value=f"{values['sidecar']:.2f} {unit}", spread="", against=peers,
-        is_met=values["sidecar"] <= wanted)
+        verdict=MET if values["sidecar"] <= wanted else MISSED)

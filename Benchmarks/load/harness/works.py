@@ -14,6 +14,9 @@ class Work:
     arguments: tuple[str, ...]
     length: float = 1
     """Samples of this work take so many times as long as others."""
+    passes: int = 1
+    """Each round has so many samples of it of each candidate. What needs many messages gets them in many short samples, since
+    whatever disturbs the machine for a second would fill a long one."""
     floors: tuple[str, ...] = ()
     """The candidates that do this with a bare loop, where there are any."""
 
@@ -38,7 +41,7 @@ def bulk(streams: int, direction: str) -> Work:
 def rate(messages_per_second: int) -> Work:
     return Work(
         name=f"rate-{messages_per_second}", title=f"open loop, {messages_per_second} messages/s", group="latency",
-        profile="messages", length=3,
+        profile="messages", length=3, passes=2, floors=("floor-epoll",),
         arguments=("rate", "--rate", str(messages_per_second), "--connections", "64", "--bytes", "64"))
 
 

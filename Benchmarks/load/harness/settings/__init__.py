@@ -28,6 +28,8 @@ class Leg:
     terminates: Identity | None = None
     originates: Identity | None = None
     workers: int = 1
+    connections: int = 4_000
+    """At once, that there must be room for."""
     spare_ports: tuple[int, int] = (0, 0)
     """For endpoints that a proxy insists on having."""
     program: pathlib.Path | None = None

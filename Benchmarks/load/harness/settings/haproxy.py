@@ -23,7 +23,7 @@ def command(leg: Leg, place: Place) -> list[str]:
         for port, target in leg.routes)
     text = f"""global
   nbthread {leg.workers}
-  maxconn 4000
+  maxconn {leg.connections}
   {"tune.pipesize 1048576" if bulk else ""}
   {"tune.bufsize 65536" if bulk and (leg.terminates or leg.originates) else ""}
   tune.ssl.cachesize 20000

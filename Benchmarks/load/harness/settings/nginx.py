@@ -39,9 +39,9 @@ daemon off;
 pid {place.inside(leg.name + ".pid")};
 error_log stderr crit;
 worker_processes {leg.workers};
-worker_rlimit_nofile 20000;
+worker_rlimit_nofile {2 * leg.connections + 200};
 load_module /usr/lib/nginx/modules/ngx_stream_module.so;
-events {{ worker_connections 9000; multi_accept on; }}
+events {{ worker_connections {2 * leg.connections + 100}; multi_accept on; }}
 stream {{
     access_log off;
     tcp_nodelay on;
