@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+import signal
 import sys
 
 from . import BenchmarkFailure, page, processes, results
@@ -21,7 +22,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="samples of each candidate at each work (default: 5, quick: 3)")
     parser.add_argument("--seconds", type=float, help="length of a sample (default: 0.4)")
     parser.add_argument("--tls-root", choices=["debian13", "host"], default="debian13", help="where TLS is measured")
-    parser.add_argument("--first-port", type=int, default=20000, help="a few hundred ports from here on are used")
+    parser.add_argument("--first-port", type=int, default=20000, help="several hundred ports from here on are used")
     parser.add_argument(
         "--results", type=pathlib.Path, default=REPOSITORY / "out/bench/results.json", help="where results are kept")
     parser.add_argument(
@@ -31,6 +32,8 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     options = arguments()
+    # So that what was started is stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         if options.page:
             page.write(results.load(options.results), REPOSITORY / "docs/performance.md")
@@ -42,6 +45,8 @@ def main() -> int:
     except BenchmarkFailure as failure:
         print(f"\nbench: {failure}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

@@ -2,8 +2,10 @@
 them. A candidate is started for a section of the run (a place, a profile of settings) and stopped after it."""
 
 import dataclasses
+import errno
 import functools
 import pathlib
+import socket
 import subprocess
 
 from . import BenchmarkFailure, processes
@@ -32,14 +34,23 @@ class Programs:
 
 
 class Ports:
-    """Ports on loopback, handed out upwards from a first one that the user can choose."""
+    """Ports on loopback, handed out upwards from a first one that the user can choose; those that somebody else has are
+    left out, as they may be where the run has no network namespace of its own."""
 
     def __init__(self, first: int):
         self._next = first
 
     def take(self) -> int:
-        self._next += 1
-        return self._next - 1
+        while True:
+            self._next += 1
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("127.0.0.1", self._next - 1))
+                    return self._next - 1
+                except OSError as error:
+                    if error.errno != errno.EADDRINUSE:
+                        raise BenchmarkFailure(f"port {self._next - 1}: {error.strerror}; see --first-port") from None
 
 
 def takes_part(name: str, work: Work) -> bool:

@@ -70,9 +70,16 @@ class Server:
         """The process and all that it started, such as nginx's worker."""
         found = [self.process.pid]
         for pid in found:
-            children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            try:
+                children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            except FileNotFoundError:
+                raise BenchmarkFailure(f"{self.name} has ended: {tail(self.log)}") from None
             found.extend(int(child) for child in children)
         return found
+
+    def check(self) -> None:
+        if self.process.poll() is not None:
+            raise BenchmarkFailure(f"{self.name} ended with status {self.process.returncode}: {tail(self.log)}")
 
     def memory(self) -> tuple[int, int]:
         """Resident and anonymous bytes of all its processes. Pages that they share with each other count once for

@@ -5,11 +5,11 @@ import json
 import pathlib
 import subprocess
 
-from . import machine
+from . import BenchmarkFailure, machine
 from .candidates import Programs
 from .places import Place
 
-FORMAT = 1
+FORMAT = 2
 
 
 def begin(options: dict) -> dict:
@@ -53,7 +53,9 @@ def save(results: dict, path: pathlib.Path) -> None:
 
 
 def load(path: pathlib.Path) -> dict:
+    if not path.exists():
+        raise BenchmarkFailure(f"there is no {path}: `make bench` writes it")
     results = json.loads(path.read_text())
     if results.get("format") != FORMAT:
-        raise ValueError(f"{path} has another format than this version of the benchmark writes")
+        raise BenchmarkFailure(f"{path} has another format than this version of the benchmark writes")
     return results

@@ -1,0 +1,22 @@
+"""Samples made up for tests, as the generator would have them."""
+
+
+def sample(candidate: str, number: int, work: str, table: str = "clear", **measured) -> dict:
+    return {
+        "table": table, "work": work, "candidate": candidate, "round": number, "seconds": 1.0, "unit": "round trips",
+        "count": 1_000, "cpuSeconds": 0.0 if candidate == "direct" else 1.0, "residentBytes": 2**20,
+        "latencyNanoseconds": {"p50": 1_000, "p90": 2_000, "p99": 3_000, "p999": 4_000, "max": 5_000}, **measured}
+
+
+def counted(candidate: str, counts: list[int], work: str = "pingpong-64x64", **more) -> list[dict]:
+    """One round per count, each of a second of CPU."""
+    return [sample(candidate, number, work, count=count, **more) for number, count in enumerate(counts)]
+
+
+def timed(candidate: str, rounds: list[list[int]], **more) -> list[dict]:
+    """One round of the fixed rate per list of microseconds."""
+    return [
+        sample(
+            candidate, number, "rate-4000",
+            latencyCounts=[[value * 1_000, values.count(value)] for value in sorted(set(values))], **more)
+        for number, values in enumerate(rounds)]

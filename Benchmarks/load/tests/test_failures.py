@@ -1,0 +1,125 @@
+"""Goal: what goes wrong in a run ends it with a sentence that says what, or is measured again where the method says so; never
+a figure. Method: shell scripts in the place of the generator and of proxies."""
+
+import json
+import os
+import pathlib
+import socket
+import tempfile
+import unittest
+
+from harness import BenchmarkFailure, places, processes, results, rounds, works
+from harness.candidates import Candidate, Ports, Programs
+
+from .figures import sample
+
+CORE = min(os.sched_getaffinity(0))
+RESULT = sample("sidecar", 0, "pingpong-64x64")
+
+
+class FailureTests(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = pathlib.Path(directory.name)
+        self.place = places.host()
+        self.addCleanup(self.place.close)
+
+    def script(self, name: str, text: str) -> pathlib.Path:
+        path = self.directory / name
+        path.write_text(f"#!/bin/bash\n{text}\n")
+        path.chmod(0o755)
+        return path
+
+    def load(self, text: str) -> rounds.Load:
+        nothing = pathlib.Path("/nonexistent")
+        program = self.script("load", f'echo run >>"{self.directory}/runs"; {text}')
+        return rounds.Load(Programs(nothing, program, nothing, nothing, nothing), CORE, 0.1)
+
+    def runs(self) -> int:
+        return len((self.directory / "runs").read_text().splitlines())
+
+    def server(self, text: str) -> processes.Server:
+        """A proxy whose port is one that the test itself listens on."""
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        server = processes.Server(
+            "proxy", [str(self.script("proxy", text))], listener.getsockname()[1], {CORE}, self.place)
+        self.addCleanup(server.stop)
+        return server
+
+    def assert_fails(self, *words: str):
+        return self.assertRaisesRegex(BenchmarkFailure, ".*".join(words))
+
+
+class SampleTests(FailureTests):
+    work = works.messages(64, 64)
+    direct = Candidate("direct", (1,), [])
+
+    def output(self, **more) -> str:
+        return f"echo '{json.dumps({**RESULT, 'observed': [], **more})}'"
+
+    def test_a_good_sample_is_taken_at_once(self):
+        self.assertEqual(self.load(self.output()).sample(self.work, self.direct)["attempts"], 1)
+
+    def test_a_lost_byte_ends_the_run_at_once(self):
+        load = self.load("echo 'Error: a reply differs from the message that was sent' >&2; exit 1")
+        with self.assert_fails("pingpong-64x64 through direct", "differs"):
+            load.sample(self.work, self.direct)
+        self.assertEqual(self.runs(), 1)
+
+    def test_a_sample_without_progress_is_measured_again_but_not_for_ever(self):
+        load = self.load("echo 'Error: no progress: nothing came through' >&2; exit 1")
+        with self.assert_fails("no progress"):
+            load.sample(self.work, self.direct)
+        self.assertEqual(self.runs(), rounds.ATTEMPTS_MAX)
+
+    def test_a_second_attempt_is_told(self):
+        load = self.load(f'[ $(wc -l <"{self.directory}/runs") = 2 ] || {{ echo no progress >&2; exit 1; }}; {self.output()}')
+        self.assertEqual(load.sample(self.work, self.direct)["attempts"], 2)
+
+    def test_a_sample_in_which_the_proxy_got_no_cpu_is_none(self):
+        idle = {"process": 1, "cpuNanoseconds": 0, "residentBytes": 0}
+        load = self.load(self.output(observed=[idle]))
+        with self.assert_fails("through proxy", "no CPU"):
+            load.sample(self.work, Candidate("proxy", (1,), [self.server("exec sleep 60")]))
+
+    def test_a_proxy_that_dies_in_mid_sample_is_named_with_its_last_words(self):
+        server = self.server("echo out of luck; exec sleep 60")
+        pid = server.process.pid
+        load = self.load(
+            f'until grep -q luck "{server.log}"; do :; done; kill {pid}; until grep -q " Z " /proc/{pid}/stat; do :; done; '
+            + self.output())
+        with self.assert_fails("proxy", "out of luck"):
+            load.sample(self.work, Candidate("proxy", (1,), [server]))
+
+
+class ServerTests(FailureTests):
+    def test_a_program_that_ends_at_once_says_why(self):
+        with self.assert_fails("proxy ended at once with status 3", "bad configuration"):
+            processes.Server(
+                "proxy", [str(self.script("proxy", "echo bad configuration; exit 3"))], Ports(21_000).take(), {CORE},
+                self.place)
+
+    def test_a_program_that_heeds_no_signal_is_stopped(self):
+        server = self.server("trap '' INT; sleep 60 & wait; wait")
+        server.stop()
+        self.assertIsNotNone(server.process.poll())
+
+
+class PortTests(unittest.TestCase):
+    def test_a_port_that_somebody_has_is_left_out(self):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            taken = listener.getsockname()[1]
+            ports = Ports(taken)
+            self.assertGreater(ports.take(), taken)
+
+
+class ResultsTests(FailureTests):
+    def test_no_results_and_those_of_another_version_are_told(self):
+        path = self.directory / "results.json"
+        with self.assert_fails("make bench"):
+            results.load(path)
+        results.save({"format": results.FORMAT - 1}, path)
+        with self.assert_fails("another format"):
+            results.load(path)

@@ -1,0 +1,122 @@
+"""Goal: figures and verdicts are what the method says. Method: samples whose answer can be worked out by hand."""
+
+import random
+import unittest
+
+from harness import bootstrap, growth, latency, page, report, summary, targets, works
+
+from .figures import counted, timed
+
+
+class RatioTests(unittest.TestCase):
+    def ratio(self, ours: list[int], theirs: list[int]) -> summary.Ratio:
+        samples = counted("sidecar", ours) + counted("nginx", theirs)
+        return summary.ratio(samples, "clear", "pingpong-64x64", summary.per_cpu_second)[1]
+
+    def test_noise_that_hits_both_cancels_out_of_the_rounds(self):
+        ratio = self.ratio([200, 20, 100], [100, 10, 50])
+        self.assertEqual((ratio.low, ratio.of_medians, ratio.high), (2, 2, 2))
+        self.assertEqual(ratio.spread, bootstrap.Spread(2, 2))
+
+    def test_the_best_peer_is_the_one_compared_with(self):
+        samples = counted("sidecar", [90]) + counted("nginx", [60]) + counted("envoy", [30])
+        peer, ratio = summary.ratio(samples, "clear", "pingpong-64x64", summary.per_cpu_second)
+        self.assertEqual((peer, ratio.of_medians), ("nginx", 1.5))
+
+    def test_a_bad_round_widens_the_spread_and_is_not_left_out(self):
+        even = self.ratio([150, 151, 149, 150, 150], [100] * 5).spread
+        bad = self.ratio([150, 50, 50, 150, 150], [100] * 5).spread
+        self.assertLess(even.high - even.low, 0.03)
+        self.assertEqual(bad, bootstrap.Spread(0.5, 1.5))
+
+    def test_only_rounds_of_both_are_paired(self):
+        ratio = summary.Ratio({0: {"count": 4}, 1: {"count": 6}}, {1: {"count": 3}}, lambda sample: sample["count"])
+        self.assertEqual((ratio.low, ratio.high), (2, 2))
+
+
+class LatencyTests(unittest.TestCase):
+    def test_pooled_percentiles_are_those_of_all_messages(self):
+        drawing = random.Random(1)
+        rounds = [[drawing.randrange(1, 1_000) for _ in range(500)] for _ in range(4)]
+        pooled = latency.Latencies(dict(enumerate(timed("sidecar", rounds))))
+        messages = sorted(value for values in rounds for value in values)
+        for fraction in (0.5, 0.99, 0.999):
+            # The first value that so many are no greater than.
+            self.assertEqual(pooled.percentile(fraction, [0, 1, 2, 3]), messages[int(fraction * len(messages)) - 1])
+
+    def test_a_round_drawn_twice_counts_twice(self):
+        pooled = latency.Latencies(dict(enumerate(timed("sidecar", [[10] * 10, [20] * 10]))))
+        self.assertEqual(pooled.percentile(0.6, [0, 1]), 20)
+        self.assertEqual(pooled.percentile(0.6, [0, 0, 1]), 10)
+
+    def test_added_latency_is_beside_the_direct_path(self):
+        samples = timed("direct", [[50], [60]]) + timed("sidecar", [[130], [140]])
+        comparison = latency.Comparison(samples, "clear", "rate-4000")
+        self.assertEqual(comparison.candidates, ["sidecar"])
+        self.assertEqual(comparison.added("sidecar", 0.999), 80)
+
+    def test_rounds_that_somebody_missed_are_not_compared(self):
+        samples = timed("direct", [[50], [60]]) + timed("sidecar", [[130]])
+        self.assertEqual(latency.Comparison(samples, "clear", "rate-4000").rounds, [0])
+
+
+class VerdictTests(unittest.TestCase):
+    def row(self, samples: list[dict], title: str) -> targets.Row:
+        found = targets.rows({"samples": samples, "memory": []})
+        return next(row for row in found if row.title == title)
+
+    def ratio_row(self, ours: list[int]) -> targets.Row:
+        samples = counted("sidecar", ours) + counted("nginx", [100] * len(ours))
+        samples += counted("floor-epoll", [120] * len(ours)) + counted("floor-io_uring", [110] * len(ours))
+        return self.row(samples, "clear: round trips, 64 × 64 B")
+
+    def test_ratios(self):
+        met, open_row, missed = (self.ratio_row(ours) for ours in ([140, 150, 160], [130, 150, 160], [110, 120, 139]))
+        self.assertEqual((met.verdict, met.value, met.against, met.floor), (targets.MET, "1.50×", "nginx", "1.20×"))
+        self.assertEqual((open_row.verdict, open_row.spread), (targets.OPEN, "1.30–1.60"))
+        self.assertEqual(missed.verdict, targets.MISSED)
+
+    def latency_row(self, ours: list[list[int]]) -> targets.Row:
+        rounds = len(ours)
+        samples = timed("direct", [[50] * 10] * rounds) + timed("sidecar", ours)
+        samples += timed("haproxy", [[150] * 10] * rounds) + timed("envoy", [[200] * 10] * rounds)
+        return self.row(samples, "clear: added latency, p99")
+
+    def test_latencies(self):
+        met = self.latency_row([[140] * 10] * 5)
+        self.assertEqual((met.verdict, met.value, met.against), (targets.MET, "90 µs", "haproxy 100 µs"))
+        self.assertEqual(met.spread, "-10 to -10 µs")
+        self.assertEqual(self.latency_row([[160] * 10] * 5).verdict, targets.MISSED)
+        # One pause of the machine in one round of five.
+        self.assertEqual(self.latency_row([[140] * 10] * 4 + [[140] * 9 + [900]]).verdict, targets.OPEN)
+
+    def test_memory(self):
+        memory = [{"kind": "process", "candidate": "sidecar", "residentBytes": 2**24, "anonymousBytes": 3 * 2**20}]
+        resident, anonymous = targets.rows({"samples": [], "memory": memory})
+        self.assertEqual((resident.verdict, anonymous.verdict), (targets.MET, targets.MISSED))
+
+
+class GrowthTests(unittest.TestCase):
+    def test_the_last_step_is_what_the_limit_on_open_files_allows(self):
+        self.assertEqual(growth.counts(20_000), [1, 10, 100, 1_000, 4_000, 9_900])
+        self.assertEqual(growth.counts(1_048_576)[-1], 10_000)
+        self.assertEqual(growth.counts(1_024), [1, 10, 100, 412])
+
+
+class ReportTests(unittest.TestCase):
+    def test_memory_of_a_connection_is_what_it_adds_to_the_process_with_one(self):
+        grown = [
+            {"kind": "connections", "candidate": "sidecar", "workers": 1, "round": number, "connections": connections,
+             "residentBytes": 2**20 + (connections - 1) * each, "cpuSeconds": 1.0, "count": 100_000}
+            for number, each in enumerate((1_024, 2_048, 4_096)) for connections in (1, 1_001)]
+        _, rows = report.growth_table({"growth": grown})
+        self.assertEqual(rows[0], ["1", "1", "sidecar", "10.0 µs", "10.0–10.0", "–"])
+        self.assertEqual(rows[1][-1], "2.00 KiB")
+
+    def test_the_page_shows_pooled_tails_and_what_limited_growth(self):
+        samples = timed("direct", [[50] * 999 + [60]] * 2) + timed("sidecar", [[100] * 999 + [200], [100] * 1_000])
+        work = works.LATENCY
+        self.assertEqual(report.work_rows(samples, "clear", work)[1][4], "100 / 100 / 100")
+        results = {"growth": [{"connections": 9_900}], "options": {"openFilesMax": 20_000}}
+        self.assertIn("9,900 connections are as many as fit", page.growth_limit(results))
+        self.assertEqual(page.growth_limit({"growth": [{"connections": 10_000}]}), "")
