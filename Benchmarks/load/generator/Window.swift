@@ -25,7 +25,8 @@ struct Window {
 
   private var phase = Phase.warmUp
   private let begin: UInt64
-  private let end: UInt64
+  private let length: UInt64
+  private var end: UInt64
   private let observe: [Int32]
   private var cpuAtBegin: [UInt64] = []
   private var observed: [String] = []
@@ -37,9 +38,9 @@ struct Window {
 
   /// Begins with the warm-up, now.
   init(_ options: WindowOptions) {
-    let now = monotonicNanoseconds()
-    begin = now + UInt64(options.warmUp * 1e9)
-    end = begin + UInt64(options.seconds * 1e9)
+    begin = monotonicNanoseconds() + UInt64(options.warmUp * 1e9)
+    length = UInt64(options.seconds * 1e9)
+    end = begin + length
     observe = options.observe
   }
 
@@ -54,15 +55,18 @@ struct Window {
     if phase == .warmUp, now >= begin {
       phase = .measuring
       measuredFrom = now
+      // Where the machine slept through the end of the warm-up, too.
+      end = now + length
       ownCPU = try Window.cpuNanoseconds(getpid())
       cpuAtBegin = try observe.map(Window.cpuNanoseconds)
     } else if phase == .measuring, now >= end {
       phase = .over
       for (process, before) in zip(observe, cpuAtBegin) {
         let spent = try Window.cpuNanoseconds(process) - before
+        let memory = Window.memory(process)
         observed.append(
-          "{\"process\": \(process), \"cpuNanoseconds\": \(spent), \"residentBytes\": \(Window.residentBytes(process))}"
-        )
+          "{\"process\": \(process), \"cpuNanoseconds\": \(spent), \"residentBytes\": \(memory.resident), "
+            + "\"anonymousBytes\": \(memory.anonymous)}")
       }
       ownCPU = try Window.cpuNanoseconds(getpid()) - ownCPU
       measuredNanoseconds = now - measuredFrom
@@ -99,14 +103,18 @@ struct Window {
     return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
   }
 
-  /// The second field of /proc/PID/statm, in bytes. proc(5).
-  private static func residentBytes(_ process: Int32) -> Int {
-    guard let file = fopen("/proc/\(process)/statm", "r") else { return 0 }
+  /// Bytes by /proc/PID/statm, whose second field counts resident pages and whose third those of them that are of files or
+  /// shared; zero for a process that is gone. proc_pid_statm(5).
+  private static func memory(_ process: Int32) -> (resident: Int, anonymous: Int) {
+    guard let file = fopen("/proc/\(process)/statm", "r") else { return (0, 0) }
     defer { fclose(file) }
     var text = [CChar](repeating: 0, count: 256)
-    guard fgets(&text, Int32(text.count), file) != nil else { return 0 }
-    let fields = text.prefix { $0 != 0 }.split(separator: CChar(UInt8(ascii: " ")))
-    let pages = fields.count > 1 ? Int(String(decoding: fields[1].map(UInt8.init(bitPattern:)), as: UTF8.self)) ?? 0 : 0
-    return pages * Int(sysconf(Int32(_SC_PAGESIZE)))
+    guard fgets(&text, Int32(text.count), file) != nil else { return (0, 0) }
+    let pages = text.prefix { $0 != 0 }.split(separator: CChar(UInt8(ascii: " "))).map {
+      Int(String(decoding: $0.map(UInt8.init(bitPattern:)), as: UTF8.self)) ?? 0
+    }
+    guard pages.count > 2 else { return (0, 0) }
+    let pageBytes = Int(sysconf(Int32(_SC_PAGESIZE)))
+    return (pages[1] * pageBytes, (pages[1] - pages[2]) * pageBytes)
   }
 }

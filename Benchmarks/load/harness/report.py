@@ -99,9 +99,9 @@ def memory_table(results: dict) -> tuple[list[str], list[list[str]]]:
 
 
 def growth_table(results: dict) -> tuple[list[str], list[list[str]]]:
-    """CPU per round trip, and what each connection beyond the first takes of resident memory."""
+    """CPU per round trip, and what each connection beyond the first adds to anonymous memory."""
     single = {
-        (one["candidate"], one["round"]): one["residentBytes"]
+        (one["candidate"], one["round"]): one["anonymousBytes"]
         for one in results["growth"] if one["kind"] == "connections" and one["connections"] == 1}
     groups: dict[tuple, list[dict]] = {}
     for one in results["growth"]:
@@ -110,14 +110,14 @@ def growth_table(results: dict) -> tuple[list[str], list[list[str]]]:
     for (_, connections, workers, candidate), found in sorted(groups.items(), key=growth_order):
         costs = [one["cpuSeconds"] / one["count"] * 1e6 for one in found]
         memory = "–"
-        # Fewer don't outweigh a page or two that a process has more or less than another.
+        # Fewer don't outweigh the pages that one start of a process has more than another.
         if connections >= 1_000:
-            added = [one["residentBytes"] - single[candidate, one["round"]] for one in found]
+            added = [one["anonymousBytes"] - single[candidate, one["round"]] for one in found]
             memory = f"{statistics.median(added) / (connections - 1) / 1024:.2f} KiB"
         rows.append([
             f"{connections}", f"{workers}", candidate, f"{statistics.median(costs):.1f} µs",
             f"{min(costs):.1f}–{max(costs):.1f}", memory])
-    return ["connections", "workers", "candidate", "CPU per round trip", "rounds", "resident, each"], rows
+    return ["connections", "workers", "candidate", "CPU per round trip", "rounds", "memory, each"], rows
 
 
 def growth_order(group: tuple[tuple, list[dict]]):

@@ -30,7 +30,7 @@ class Run:
         self.load_core, self.proxy_core = cores()
         self.ports = Ports(options.first_port)
         self.rounds = options.rounds or (3 if options.quick else 5)
-        self.load = rounds.Load(self.programs, self.load_core, options.seconds or 0.4)
+        self.load = rounds.Load(self.programs, self.load_core, options.seconds or (0.3 if options.quick else 0.4))
         self.results: dict = {}
 
     def everything(self) -> dict:

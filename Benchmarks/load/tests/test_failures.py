@@ -79,7 +79,7 @@ class SampleTests(FailureTests):
         self.assertEqual(load.sample(self.work, self.direct)["attempts"], 2)
 
     def test_a_sample_in_which_the_proxy_got_no_cpu_is_none(self):
-        idle = {"process": 1, "cpuNanoseconds": 0, "residentBytes": 0}
+        idle = {"process": 1, "cpuNanoseconds": 0, "residentBytes": 0, "anonymousBytes": 0}
         load = self.load(self.output(observed=[idle]))
         with self.assert_fails("through proxy", "no CPU"):
             load.sample(self.work, Candidate("proxy", (1,), [self.server("exec sleep 60")]))

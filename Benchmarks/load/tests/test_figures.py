@@ -107,7 +107,7 @@ class ReportTests(unittest.TestCase):
     def test_memory_of_a_connection_is_what_it_adds_to_the_process_with_one(self):
         grown = [
             {"kind": "connections", "candidate": "sidecar", "workers": 1, "round": number, "connections": connections,
-             "residentBytes": 2**20 + (connections - 1) * each, "cpuSeconds": 1.0, "count": 100_000}
+             "anonymousBytes": 2**20 + (connections - 1) * each, "cpuSeconds": 1.0, "count": 100_000}
             for number, each in enumerate((1_024, 2_048, 4_096)) for connections in (1, 1_001)]
         _, rows = report.growth_table({"growth": grown})
         self.assertEqual(rows[0], ["1", "1", "sidecar", "10.0 µs", "10.0–10.0", "–"])
