@@ -1,6 +1,7 @@
 // What Swift can't import from OpenSSL's headers: function-like macros and macro-made constants, as static inline
 // wrappers and constants of the same name with the prefix `shim_`. ProxyCore/TLS is the only caller.
 #pragma once
+#include <malloc.h>
 #include <openssl/bio.h>
 #include <openssl/crypto.h>
 #include <openssl/ec.h>

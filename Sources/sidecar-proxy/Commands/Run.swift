@@ -70,6 +70,7 @@ struct Run: ParsableCommand {
 /// What a process that serves does before anything else.
 enum ProcessSetup {
   static func prepare() {
+    WipingMemory.install()
     SignalDescriptor.blockSignals()
     // One heap for all threads: none of them allocates on its hot path, and each further arena would hold on to memory
     // of its own. What a scrape borrows goes back to the kernel when it is done. mallopt(3).
