@@ -100,10 +100,10 @@ bench: setup-bench ## Benchmark against HAProxy, nginx and Envoy: about twelve m
 bench-quick: setup-bench ## The most telling rows of it: about two minutes
 	Benchmarks/load/bench --quick
 
-bench-smoke: setup-bench ## Whether the benchmark itself works: its tests, and a moment of it, whose figures mean nothing
-	cd Benchmarks/load && python3 -B -m unittest discover --top-level-directory . --start-directory tests
+bench-smoke: setup-bench ## Whether the benchmark itself works: a moment of it, whose figures mean nothing, and its tests
 	Benchmarks/load/bench --work '*/pingpong-64x64' --work clear/bulk-1-up --work clear/connect --work clear/rate-4000 \
 	  --rounds 1 --seconds 0.5 --tls-root host --results out/bench/smoke.json
+	cd Benchmarks/load && python3 -B -m unittest discover --top-level-directory . --start-directory tests
 
 bench-page: ## Show the last benchmark's results in docs/performance.md
 	SIDECAR_BENCH_BUILD=no Benchmarks/load/bench --page

@@ -71,23 +71,21 @@ struct Rate: ParsableCommand {
     /// Messages that were due so far.
     var dueCount = 0
     var window = Window(self.window)
-    while try window.goesOn() {
-      clients.wait(until: min(window.deadline, due(dueCount)))
-      while let event = clients.next() {
-        guard try clients.handle(event) else { continue }
-        let slot = event.slot
-        let now = monotonicNanoseconds()
-        if window.isMeasuring { latency.record(from: due(nextMessage[slot]), to: now) }
-        window.add()
-        nextMessage[slot] += connections
-        isBusy[slot] = false
-        if nextMessage[slot] < dueCount {
-          isBusy[slot] = true
-          clients.send(slot)
-        }
-      }
-      let now = monotonicNanoseconds()
-      while due(dueCount) <= now {
+
+    /// Takes note of a reply, and sends what came due on its connection meanwhile.
+    func handle(_ event: SocketEvent) throws {
+      guard try clients.handle(event) else { return }
+      let slot = event.slot
+      let wasDue = due(nextMessage[slot])
+      if window.covers(wasDue) { latency.record(from: wasDue, to: monotonicNanoseconds()) }
+      window.add()
+      nextMessage[slot] += connections
+      isBusy[slot] = nextMessage[slot] < dueCount
+      if isBusy[slot] { clients.send(slot) }
+    }
+
+    func sendDue(before moment: UInt64) {
+      while due(dueCount) < moment {
         let slot = dueCount % connections
         // A busy connection sends it when its reply is there.
         if !isBusy[slot] {
@@ -97,14 +95,26 @@ struct Rate: ParsableCommand {
         dueCount += 1
       }
     }
-    let unsent = nextMessage.reduce(0) { $0 + (dueCount - $1 + connections - 1) / connections } - clients.underWay
-    try clients.settle()
+
+    while try window.goesOn() {
+      clients.wait(until: min(window.deadline, due(dueCount)))
+      while let event = clients.next() { try handle(event) }
+      sendDue(before: monotonicNanoseconds() + 1)
+    }
+    // What comes due within the window counts, however late its reply is: without it the tail would be cut.
+    sendDue(before: window.deadline)
+    let deadline = monotonicNanoseconds() + 10_000_000_000
+    while clients.underWay > 0 {
+      clients.wait(until: deadline)
+      while let event = clients.next() { try handle(event) }
+      guard clients.underWay == 0 || monotonicNanoseconds() < deadline else {
+        throw LoadError("messages are still late 10 s after the last: lost, or their rate is too high")
+      }
+    }
     var line = try window.report("round trips")
     line.add("latencyNanoseconds", raw: latency.json)
     line.add("latencyCounts", raw: latency.countsJSON)
     line.add("rate", rate)
-    // Messages that were due and could not even be sent: more than a few say that the rate is beyond the proxy.
-    line.add("unsent", max(0, unsent))
     line.print()
   }
 }

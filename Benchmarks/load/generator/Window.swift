@@ -48,6 +48,9 @@ struct Window {
   var deadline: UInt64 { phase == .warmUp ? begin : end }
   var isMeasuring: Bool { phase == .measuring }
 
+  /// Whether a moment lies within the window, which may be over.
+  func covers(_ moment: UInt64) -> Bool { phase != .warmUp && moment >= measuredFrom && moment < end }
+
   /// Looks at the clock; called once per turn.
   /// - Returns: whether the load goes on.
   mutating func goesOn() throws -> Bool {

@@ -51,7 +51,7 @@ def about(results: dict) -> str:
         f"{results['begun'][:10]}, `{'make bench-quick' if options['quick'] else 'make bench'}`, {options['rounds']} rounds, "
         f"{options['seconds']:g} s a sample, in {network}.",
         f"{machine['processor']}, {machine['cores']} cores, {machine['memoryBytes'] / 2**30:.0f} GiB, {where}; Linux "
-        f"{machine['kernel']}, {machine['congestionControl']} congestion control.", ""]
+        f"{machine['kernel']}, {machine['congestionControl']} congestion control.", report.repeated_text(results), ""]
     names = ["sidecar", "haproxy", "nginx", "envoy", "openssl"]
     rows = [[table, *(versions[name] for name in names)] for table, versions in results["versions"].items()]
     return "\n".join(lines) + "\n" + markdown(["versions", *names], rows)

@@ -86,6 +86,13 @@ def print_more(results: dict) -> None:
             print_table(*table(results))
 
 
+def repeated_text(results: dict) -> str:
+    """How many samples had to be measured again (rounds.py says when)."""
+    samples = results["samples"] + results["growth"]
+    repeated = sum(sample["attempts"] > 1 for sample in samples)
+    return f"{repeated} of {len(samples)} samples were measured again, since nothing came through or the proxy got no CPU."
+
+
 def memory_table(results: dict) -> tuple[list[str], list[list[str]]]:
     rows = []
     for one in results["memory"]:

@@ -53,6 +53,7 @@ class Run:
                     place.close()
         report.print_more(self.results)
         report.print_targets(self.results)
+        print(f"\n{report.repeated_text(self.results)}")
         self.results["minutes"] = round((time.monotonic() - begun) / 60, 1)
         return self.results
 

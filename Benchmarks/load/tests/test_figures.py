@@ -104,6 +104,10 @@ class GrowthTests(unittest.TestCase):
 
 
 class ReportTests(unittest.TestCase):
+    def test_samples_that_were_measured_again_are_told(self):
+        results = {"samples": [{"attempts": 1}, {"attempts": 3}], "growth": [{"attempts": 2}]}
+        self.assertTrue(report.repeated_text(results).startswith("2 of 3 samples"))
+
     def test_memory_of_a_connection_is_what_it_adds_to_the_process_with_one(self):
         grown = [
             {"kind": "connections", "candidate": "sidecar", "workers": 1, "round": number, "connections": connections,

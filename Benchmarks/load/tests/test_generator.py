@@ -1,0 +1,69 @@
+"""Goal: at a fixed rate every message that was due counts, and no stall hides behind the end of a sample. Method: the real
+generator against an origin that answers some messages and then none until the generator has long stopped sending."""
+
+import json
+import pathlib
+import selectors
+import socket
+import subprocess
+import threading
+import unittest
+
+GENERATOR = pathlib.Path(__file__).resolve().parents[2] / ".build/release/sidecar-load"
+REQUEST_BYTES = 16
+MESSAGE_BYTES = 64
+CONNECTIONS = 8
+
+
+class StallingOrigin(threading.Thread):
+    """Echoes all that comes, until it has echoed so many messages; then holds what else comes until nothing has for a while."""
+
+    def __init__(self, answers: int):
+        super().__init__(daemon=True)
+        self.bytes_left = answers * MESSAGE_BYTES
+        self.held: dict[socket.socket, bytes] = {}
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+
+    def run(self):
+        with selectors.DefaultSelector() as selector, self.listener:
+            for _ in range(CONNECTIONS):
+                connection = self.listener.accept()[0]
+                connection.recv(REQUEST_BYTES, socket.MSG_WAITALL)
+                selector.register(connection, selectors.EVENT_READ)
+            while selector.get_map():
+                ready = selector.select(timeout=2)
+                if not ready:
+                    self.bytes_left = 1 << 60
+                    for connection, data in self.held.items():
+                        connection.sendall(data)
+                    self.held.clear()
+                for key, _ in ready:
+                    self.received(selector, key.fileobj)
+
+    def received(self, selector: selectors.BaseSelector, connection: socket.socket):
+        data = connection.recv(4_096)
+        if not data:
+            selector.unregister(connection)
+            connection.close()
+        elif self.bytes_left > 0:
+            self.bytes_left -= len(data)
+            connection.sendall(data)
+        else:
+            self.held[connection] = self.held.get(connection, b"") + data
+
+
+class RateTests(unittest.TestCase):
+    def test_messages_whose_replies_come_after_the_end_count(self):
+        self.assertTrue(GENERATOR.exists(), f"{GENERATOR} is not there; `make bench-smoke` builds it")
+        origin = StallingOrigin(answers=100)
+        origin.start()
+        done = subprocess.run(
+            [GENERATOR, "rate", "--to", f"127.0.0.1:{origin.port}", "--rate", "1000", "--connections", str(CONNECTIONS),
+             "--bytes", str(MESSAGE_BYTES), "--seconds", "0.5", "--warm-up", "0"],
+            capture_output=True, text=True, timeout=60)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        result = json.loads(done.stdout)
+        # The window ends between two messages.
+        self.assertAlmostEqual(sum(count for _, count in result["latencyCounts"]), 500, delta=1)
+        self.assertLess(result["count"], 200, "the origin did not stall, so that nothing was tried")
