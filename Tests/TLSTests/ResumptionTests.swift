@@ -176,6 +176,47 @@ import Testing
     #expect(!other.server.isResumed, "the client's bundle has changed")
   }
 
+  @Test("A ticket that comes after the bundle has changed is not kept: the new bundle may not vouch for its server")
+  func lateTicket() throws {
+    let authority = try Mesh.authority()
+    let added = try Mesh.authority()
+    let mesh = try Mesh(authority)
+    let next = try Mesh.context(
+      authority, Mesh.clientID, bundle: added.certificatePEM + mesh.bundle, replacing: mesh.client)
+    let pair = Pair(mesh.client, mesh.server, ticketKey: Self.key)
+    pair.runWithoutTicket()
+    // The worker's next connection uses the new bundle, and the old connection's ticket comes after it.
+    let other = TLSSession(next, role: .client, engine: pair.client.engine, ticketKey: Self.key)
+    pair.run()
+    #expect(pair.client.ownsRecords, "the ticket has come")
+    _ = consume other
+    reconnect(pair, next, mesh.server)
+    #expect(!pair.server.isResumed)
+  }
+
+  @Test("Who has changed its name under the same bundle is not taken for the old one, by either side")
+  func changedName() throws {
+    let authority = try Mesh.authority()
+    let mesh = try Mesh(authority)
+    let renamed = "spiffe://cluster.local/ns/web/sa/renamed"
+
+    let pair = try primed(mesh)
+    pair.client.reconnect(
+      try Mesh.context(authority, renamed, bundle: mesh.bundle, replacing: mesh.client), .client, ticketKey: Self.key)
+    pair.server.reconnect(mesh.server, .server)
+    pair.run()
+    #expect(pair.server.isComplete && !pair.server.isResumed)
+    #expect(pair.server.peerURI == renamed)
+
+    let other = try primed(mesh)
+    other.client.reconnect(mesh.client, .client, ticketKey: Self.key)
+    other.server.reconnect(
+      try Mesh.context(authority, renamed, bundle: mesh.bundle, replacing: mesh.server), .server)
+    other.run()
+    #expect(other.client.isComplete && !other.client.isResumed)
+    #expect(other.client.peerURI == renamed)
+  }
+
   @Test func bundleIsTheSameWhateverItsOrder() throws {
     let authority = try Mesh.authority()
     let added = try Mesh.authority()

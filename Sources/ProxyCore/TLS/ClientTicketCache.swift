@@ -21,13 +21,13 @@ struct TicketKey: Equatable {
   }
 }
 
-/// A bounded set of tickets, each used at most once (RFC 8446 appendix C.4), valid for one trust bundle.
+/// A bounded set of tickets, each used at most once (RFC 8446 appendix C.4), valid within one `TLSContext.resumptionScope`.
 ///
 /// Every connection that resumes with a ticket receives a new one, so as many are needed as connections to one
 /// destination are opened at the same time. Used by one worker, so it needs no lock.
 struct ClientTicketCache: ~Copyable {
   private let slots: UnsafeMutablePointer<Slot>
-  private var bundle = Fingerprint()
+  private(set) var scope = Fingerprint()
 
   /// What a client session needs to resume. The receiver owns both references.
   struct Ticket {
@@ -45,11 +45,11 @@ struct ClientTicketCache: ~Copyable {
     slots.deallocate()
   }
 
-  /// Forgets everything unless the tickets were obtained under this bundle.
-  mutating func use(bundle: Fingerprint) {
-    guard bundle != self.bundle else { return }
+  /// Forgets everything unless the tickets were obtained within this scope.
+  mutating func use(scope: Fingerprint) {
+    guard scope != self.scope else { return }
     for index in 0..<Self.slotCount { slots[index].clear() }
-    self.bundle = bundle
+    self.scope = scope
   }
 
   /// Takes the newest ticket for `key` out of the cache. Those that are too old, or whose server's certificate has expired

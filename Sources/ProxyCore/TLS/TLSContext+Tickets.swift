@@ -18,13 +18,20 @@ extension TLSContext {
     // A session resumes only where this value is the same, so that none can outlive the bundle that vouched for its peer,
     // whatever becomes of the cache.
     withUnsafeTemporaryAllocation(byteCount: Fingerprint.size, alignment: 8) { value in
-      bundleFingerprint.copy(to: value.baseAddress!)
+      resumptionScope.copy(to: value.baseAddress!)
       SSL_CTX_set_session_id_context(
         server, value.baseAddress?.assumingMemoryBound(to: UInt8.self), UInt32(Fingerprint.size))
     }
   }
 
-  /// The context that a server session was made of, for callbacks that are told nothing else.
+  static func resumptionScope(_ bundle: Fingerprint, _ id: SPIFFEID) -> Fingerprint {
+    var bytes = [UInt8](repeating: 0, count: Fingerprint.size)
+    bytes.withUnsafeMutableBytes { bundle.copy(to: $0.baseAddress!) }
+    bytes += id.uri.utf8
+    return bytes.withUnsafeBytes(X509SVID.digest)
+  }
+
+  /// The context that a session was made of, for callbacks that are told nothing else.
   fileprivate static func of(_ ssl: OpaquePointer?) -> TLSContext {
     guard let context = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), 0) else {
       preconditionFailure("an SSL_CTX without its TLSContext")
@@ -105,8 +112,9 @@ private func recallPeer(of session: OpaquePointer, _ state: UnsafeMutablePointer
 func storeClientTicket(_ ssl: OpaquePointer?, _ session: OpaquePointer?) -> Int32 {
   let state = WindowBIO.state(of: ssl)
   state.pointee.ticketHasCome = true
+  // A ticket may come long after the handshake, when the worker's new connections have another bundle or another name.
   guard let session, let key = state.pointee.ticketKey, let peer = state.pointee.peer,
-    SSL_SESSION_is_resumable(session) == 1
+    state.pointee.tickets.scope == TLSContext.of(ssl).resumptionScope, SSL_SESSION_is_resumable(session) == 1
   else { return 0 }
   state.pointee.tickets.put(key, session: session, identity: peer, now: state.pointee.now)
   return 1

@@ -27,6 +27,9 @@ public final class TLSContext: @unchecked Sendable {
   /// What identifies the bundle: the digest of its certificates' digests, in order. Whatever was verified or issued under
   /// another bundle is worthless under this one.
   let bundleFingerprint: Fingerprint
+  /// Between which contexts sessions resume: those with the same bundle and the same name of our own. A session speaks for
+  /// both sides as they were when it began, and who has another name now must not go on under the old one.
+  let resumptionScope: Fingerprint
   /// Our protocol as ALPN writes it: a length byte and the name.
   let alpn: [UInt8]
   /// What the server's tickets stand for.
@@ -41,8 +44,9 @@ public final class TLSContext: @unchecked Sendable {
 
   /// Builds a context out of PEM files.
   ///
-  /// `now` is in Unix seconds. `previous` is the context that this one replaces: when the trust bundle is still the same,
-  /// its sessions are taken over, so that a rotated certificate costs nobody a full handshake. Otherwise they are dropped.
+  /// `now` is in Unix seconds. `previous` is the context that this one replaces: when the trust bundle and the SPIFFE ID are
+  /// still the same, its sessions are taken over, so that a rotated certificate costs nobody a full handshake. Otherwise they
+  /// are dropped.
   init(_ material: consuming TLSMaterial, alpn: [UInt8], now: Int64, previous: TLSContext?) throws(TLSMaterialError) {
     precondition((1...255).contains(alpn.count), "an ALPN protocol has 1 to 255 bytes")
     let checked = try material.check(now: now)
@@ -50,6 +54,7 @@ public final class TLSContext: @unchecked Sendable {
     chain = checked.chainSummaries
     bundle = checked.bundleSummaries
     bundleFingerprint = checked.bundleFingerprint
+    resumptionScope = Self.resumptionScope(bundleFingerprint, checked.id)
     trustStore = checked.store
     X509_STORE_up_ref(trustStore)
     self.alpn = [UInt8(alpn.count)] + alpn
@@ -60,7 +65,7 @@ public final class TLSContext: @unchecked Sendable {
     self.server = server
     self.client = client
     serverSessions =
-      previous?.bundleFingerprint == bundleFingerprint
+      previous?.resumptionScope == resumptionScope
       ? previous?.serverSessions ?? ServerSessionCache() : ServerSessionCache()
     setUpServer()
     setUpClient()
@@ -127,6 +132,7 @@ extension TLSContext {
 
   private func setUpClient() {
     let me = Unmanaged.passUnretained(self).toOpaque()
+    SSL_CTX_set_ex_data(client, 0, me)
     SSL_CTX_set_verify(client, SSL_VERIFY_PEER, nil)
     SSL_CTX_set_cert_verify_callback(client, { PeerVerifier.callback($0, $1) }, me)
     // Fails only when memory is short; then this client has no ALPN, which a strict listener accepts.

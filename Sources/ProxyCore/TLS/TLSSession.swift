@@ -73,7 +73,7 @@ struct TLSSession: ~Copyable {
     case .server: SSL_set_accept_state(ssl)
     case .client: SSL_set_connect_state(ssl)
     }
-    if let key = self.ticketKey { resume(with: key, bundle: context.bundleFingerprint) }
+    if let key = self.ticketKey { resume(with: key, scope: context.resumptionScope) }
   }
 
   deinit {
@@ -93,8 +93,8 @@ struct TLSSession: ~Copyable {
   }
 
   /// Hands the engine's ticket for `key`, if it has one, to libssl.
-  private mutating func resume(with key: TicketKey, bundle: Fingerprint) {
-    engine.pointee.tickets.use(bundle: bundle)
+  private mutating func resume(with key: TicketKey, scope: Fingerprint) {
+    engine.pointee.tickets.use(scope: scope)
     guard let ticket = engine.pointee.tickets.take(key, now: engine.pointee.now) else { return }
     defer { SSL_SESSION_free(ticket.session) }
     guard SSL_set_session(ssl, ticket.session) == 1 else {
