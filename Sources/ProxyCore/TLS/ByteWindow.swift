@@ -18,6 +18,7 @@ struct InputWindow {
   }
 
   var isEmpty: Bool { count == 0 }
+  var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: start, count: count) }
 
   /// Moves the cursor over `length` bytes.
   mutating func advance(by length: Int) {

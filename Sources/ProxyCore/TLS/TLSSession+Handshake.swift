@@ -20,7 +20,11 @@ extension TLSSession {
   /// Goes on with the handshake as far as the windows allow.
   mutating func handshake(input: inout InputWindow, output: inout OutputWindow) -> HandshakeOutcome {
     guard let ssl else { preconditionFailure("a handshake after the handshake") }
-    let writtenBefore = output.count
+    let (offered, writtenBefore) = (input.bytes, output.count)
+    guard mayShow(offered) else {
+      output.appendAlert(SSL_AD_ILLEGAL_PARAMETER)
+      return .failed(.recordTooLarge)
+    }
     let outcome = drive(&input, &output) { session -> HandshakeOutcome in
       let result = SSL_do_handshake(ssl)
       if result == 1 { return .complete }
@@ -32,6 +36,7 @@ extension TLSSession {
       default: return .failed(session.failure())
       }
     }
+    noteRead(UnsafeRawBufferPointer(rebasing: offered.dropLast(input.count)))
     switch outcome {
     case .complete:
       // libssl demands a certificate from every peer, so this can't be; but no peer without a name goes past this line.
@@ -65,6 +70,16 @@ extension TLSSession {
 
   /// A sealed alert: two bytes and the record's overhead. Nothing else is written by `closeNotify`.
   static var alertSize: Int { 2 + recordOverhead }
+}
+
+extension OutputWindow {
+  /// Writes a fatal alert in the clear, as it is before there are keys, if there is room for it.
+  fileprivate mutating func appendAlert(_ description: Int32) {
+    let record: InlineArray<7, UInt8> = [
+      RecordFormat.ContentType.alert.rawValue, 3, 3, 0, 2, UInt8(SSL3_AL_FATAL), UInt8(truncatingIfNeeded: description),
+    ]
+    withUnsafeBytes(of: record) { if $0.count <= room { append($0) } }
+  }
 }
 
 extension TLSSession.Agreement {

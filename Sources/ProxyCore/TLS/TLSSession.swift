@@ -28,6 +28,8 @@ struct TLSSession: ~Copyable {
   let role: TLSRole
   /// Our part, which learns its secrets while libssl shakes hands.
   let records: UnsafeMutablePointer<RecordLayer>
+  /// What has come of a client's hello.
+  private var hello = HelloBound()
   /// How far libssl has come with records under the application keys.
   var library = LibraryProgress()
 
@@ -130,6 +132,17 @@ extension TLSSession {
     engine.pointee.input = InputWindow()
     engine.pointee.output = OutputWindow()
     return outcome
+  }
+
+  /// Whether a server's input, as far as it goes, may be shown to libssl.
+  func mayShow(_ input: UnsafeRawBufferPointer) -> Bool {
+    var ahead = hello
+    return role == .client || ahead.pass(input)
+  }
+
+  /// Notes what libssl has read of a server's input.
+  mutating func noteRead(_ input: UnsafeRawBufferPointer) {
+    if role == .server { _ = hello.pass(input) }
   }
 
   /// Empties the error queue after a call that failed for good and names the reason.
