@@ -22,9 +22,10 @@ extension TLSSession {
   }
 
   private mutating func handOver() {
-    guard let ssl, let agreement, !library.keepsRecords, library.read.isAtBoundary, library.written.isAtBoundary else {
-      return
-    }
+    // A message may go on in the next record: libssl has the first part of a ticket then, and must have the rest.
+    guard let ssl, let agreement, !library.keepsRecords, library.read.isAtBoundary, library.written.isAtBoundary,
+      SSL_in_init(ssl) == 0
+    else { return }
     let hasBegun = records.pointee.begin(
       suite: agreement.cipherSuite, recordsRead: library.read.count, recordsWritten: library.written.count,
       &engine.pointee.keySchedule)

@@ -1,0 +1,68 @@
+// Goal: a client's records change hands from libssl to our own layer only where libssl has nothing left to do, whatever the
+// server sends after the handshake and however it cuts it. Method: plain libssl as the server, which sends tickets in small
+// records.
+
+import COpenSSL
+import Testing
+
+@testable import ProxyCore
+
+@Suite struct HandOverTests {
+  /// A client of ours and a server of libssl's own whose handshake is complete, and what the server has to say behind it:
+  /// two tickets, which hold the client's certificate.
+  private func connected(recordSize: Int = 16_384) throws -> (client: Endpoint, server: ForeignPeer, tickets: [UInt8]) {
+    let authority = try Mesh.authority()
+    let mesh = try Mesh(authority)
+    let identity = try authority.issue(SPIFFEID(Mesh.serverID), now: testNow)
+    let server = ForeignPeer(.server) { context in
+      ForeignPeer.use(identity, in: context)
+      SSL_CTX_ctrl(context, SSL_CTRL_SET_MAX_SEND_FRAGMENT, recordSize, nil)
+      SSL_CTX_set_session_id_context(context, "x", 1)
+      SSL_CTX_set_verify(context, SSL_VERIFY_PEER) { _, _ in 1 }
+    }
+    let client = Endpoint(mesh.client, .client)
+    while !client.isComplete, client.step() {
+      server.receive(client.outbox)
+      client.outbox = []
+      _ = server.read()
+      client.inbox += server.takeOutput()
+    }
+    server.receive(client.outbox)
+    client.outbox = []
+    _ = server.read()
+    try #require(client.isComplete && server.isComplete && !client.ownsRecords)
+    return (client, server, client.inbox + server.takeOutput())
+  }
+
+  /// The records in these bytes, one by one.
+  private func records(_ bytes: [UInt8]) -> [[UInt8]] {
+    var rest = bytes[...]
+    var records: [[UInt8]] = []
+    while let header = rest.count >= 5 ? Array(rest.prefix(5)) : nil {
+      let size = 5 + Int(header[3]) << 8 + Int(header[4])
+      records.append(Array(rest.prefix(size)))
+      rest = rest.dropFirst(size)
+    }
+    return records
+  }
+
+  @Test("A ticket that is spread over records is libssl's to its end, wherever the stream is cut")
+  func spreadTicket() throws {
+    let count = try records(connected(recordSize: 512).tickets).count
+    try #require(count >= 4, "two tickets of several records each")
+    for cut in 1..<count {
+      let (client, server, tickets) = try connected(recordSize: 512)
+      let pieces = records(tickets)
+      for piece in [pieces[..<cut], pieces[cut...]] {
+        client.inbox = Array(piece.joined())
+        client.step()
+      }
+      server.write(Array("behind the tickets".utf8))
+      client.inbox = server.takeOutput()
+      client.step()
+      #expect(client.failure == nil, "cut behind record \(cut)")
+      #expect(client.plaintext == Array("behind the tickets".utf8), "cut behind record \(cut)")
+      #expect(client.ownsRecords)
+    }
+  }
+}
