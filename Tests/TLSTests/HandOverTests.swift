@@ -1,6 +1,6 @@
 // Goal: a client's records change hands from libssl to our own layer only where libssl has nothing left to do, whatever the
 // server sends after the handshake and however it cuts it. Method: plain libssl as the server, which sends tickets in small
-// records.
+// records, or without end.
 
 import COpenSSL
 import Testing
@@ -63,6 +63,27 @@ import Testing
       #expect(client.failure == nil, "cut behind record \(cut)")
       #expect(client.plaintext == Array("behind the tickets".utf8), "cut behind record \(cut)")
       #expect(client.ownsRecords)
+    }
+  }
+
+  @Test("A server that changes its keys and then sends tickets without end is refused")
+  func endlessTickets() throws {
+    let (client, server, tickets) = try connected()
+    SSL_key_update(server.ssl, SSL_KEY_UPDATE_NOT_REQUESTED)
+    SSL_do_handshake(server.ssl)
+    client.inbox = tickets + server.takeOutput()
+    client.step()
+    #expect(!client.ownsRecords, "the keys have changed before libssl could hand over")
+    for round in 0..<3 {
+      for _ in 0..<20 {
+        SSL_new_session_ticket(server.ssl)
+        SSL_do_handshake(server.ssl)
+      }
+      // Data in between makes tickets that many a matter of the server's taste.
+      if round == 0 { server.write([1]) }
+      client.inbox = server.takeOutput()
+      client.step()
+      #expect(client.failure == (round == 2 ? .unexpectedMessage : nil))
     }
   }
 }

@@ -10,6 +10,19 @@ struct LibraryProgress {
   /// Nothing is handed over any more: the keys have changed since the handshake, or what the handshake wrote is not known.
   /// Neither happens between sidecars.
   var keepsRecords = false
+  /// As `RecordLayer.barrenRecords`: libssl has no bound on tickets.
+  private var barrenRecords = 0
+
+  /// Notes what one SSL_read has read. False when the peer has sent too much of nothing.
+  fileprivate mutating func pass(_ bytes: UnsafeRawBufferPointer, hasData: Bool) -> Bool {
+    let before = read.count
+    read.pass(bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), count: bytes.count)
+    barrenRecords += Int(truncatingIfNeeded: read.count - before)
+    // The last record that it has read is the one that holds the data.
+    let bound = RecordLayer.barrenRecordsMax + (hasData ? 1 : 0)
+    defer { if hasData { barrenRecords = 0 } }
+    return barrenRecords <= bound
+  }
 }
 
 extension TLSSession {
@@ -42,11 +55,16 @@ extension TLSSession {
   mutating func libraryDecrypt(
     _ ssl: OpaquePointer, input: inout InputWindow, plaintext: inout OutputWindow, output: inout OutputWindow
   ) -> DecryptOutcome {
-    let (offered, offeredCount) = (input.start, input.count)
     var opened = plaintext
     let outcome = driveRecords(&input, &output) { session -> DecryptOutcome in
       while opened.room > 0 {
+        let offered = session.engine.pointee.input.bytes
         let result = SSL_read(ssl, opened.end, Int32(clamping: opened.room))
+        let taken = UnsafeRawBufferPointer(rebasing: offered.dropLast(session.engine.pointee.input.count))
+        guard session.library.pass(taken, hasData: result > 0) else {
+          ERR_clear_error()
+          return .failed(.unexpectedMessage)
+        }
         if result > 0 {
           opened.fill(Int(result))
           continue
@@ -62,7 +80,6 @@ extension TLSSession {
       }
       return .needsPlaintextRoom
     }
-    library.read.pass(offered, count: offeredCount - input.count)
     let hasData = opened.count > plaintext.count
     plaintext = opened
     if outcome == .needsInput, role == .client, hasData || engine.pointee.ticketHasCome { handOver() }
