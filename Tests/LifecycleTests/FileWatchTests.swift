@@ -37,6 +37,20 @@ struct FileWatchTests {
     #expect(changed)
   }
 
+  @Test("A file that may be read only now is another one: whoever was refused has to look again")
+  func permission() throws {
+    let root = try FakeRoot(["tls.key": "secret\n"])
+    let path = root.path + "/tls.key"
+    #expect(chmod(path, 0) == 0)
+    var watch = try FileWatch(paths: [path])
+    defer { watch.close() }
+    #expect(chmod(path, 0o600) == 0)
+    #expect(isReadable(watch))
+    watch.readEvents(now: 0)
+    let changed = watch.changed(now: Debounce.quietNanoseconds)
+    #expect(changed)
+  }
+
   @Test("A flood of events is taken in parts, so that signals are seen in between")
   func flood() throws {
     let root = try FakeRoot(["config.yaml": "workers: 1\n"])

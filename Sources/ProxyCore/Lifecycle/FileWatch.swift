@@ -100,6 +100,10 @@ private struct FileIdentity: Equatable, Sendable {
   var size: Int
   var modifiedSeconds: Int
   var modifiedNanoseconds: Int
+  /// Who may read it: a file that could not be read has to be looked at again when that is mended.
+  var mode: mode_t
+  var owner: uid_t
+  var group: gid_t
 
   init?(path: String) {
     var status = stat()
@@ -109,5 +113,8 @@ private struct FileIdentity: Equatable, Sendable {
     size = Int(status.st_size)
     modifiedSeconds = status.st_mtim.tv_sec
     modifiedNanoseconds = status.st_mtim.tv_nsec
+    mode = status.st_mode
+    owner = status.st_uid
+    group = status.st_gid
   }
 }
