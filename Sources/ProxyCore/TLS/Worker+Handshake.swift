@@ -6,9 +6,6 @@
 import IOUring
 
 extension Worker where K: ~Copyable {
-  /// Ours towards upstreams, counted apart so that strangers can't take their places. Each holds about 40 KiB in libssl.
-  private static var outboundHandshakesMax: Int { 1_024 }
-
   // MARK: Beginning
 
   /// A strict listener's connection: the peer proves its identity first.
@@ -24,11 +21,11 @@ extension Worker where K: ~Copyable {
   mutating func beginOutboundHandshake(
     _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, rules: MeshRules, rule: Int
   ) {
-    guard outboundHandshakesInProgress < Self.outboundHandshakesMax else {
+    startHandshakeClock(slot, connection)
+    guard outboundHandshakesInProgress < outboundHandshakesMax else {
       close(slot, connection, .handshakeLimit)
       return
     }
-    startHandshakeClock(slot, connection)
     let destination = connection.pointee.upstreamAddress.socketAddress
     let key = destination.map {
       TicketKey(destination: $0, rule: UInt32(connection.pointee.listener) << 16 | UInt32(truncatingIfNeeded: rule))

@@ -37,7 +37,9 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
   /// Connections whose handshake goes on next turn; see `Worker+Handshake.swift`.
   var handshakeQueue = HalfPipeQueue()
   var handshakes = HandshakeAdmission()
+  /// Ours towards upstreams, counted apart so that strangers can't take their places. Each holds about 40 KiB in libssl.
   var outboundHandshakesInProgress = 0
+  var outboundHandshakesMax = 1_024
 
   /// When to try accepting again after descriptors ran out; `.max` when that is not needed.
   var acceptRetryAt: UInt64 = .max

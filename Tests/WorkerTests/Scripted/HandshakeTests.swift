@@ -193,6 +193,20 @@ import Testing
     #expect(bench.worker.handshakes.inProgress == 1)
   }
 
+  @Test("A handshake of ours that is one too many is refused, and counted as one")
+  func outboundLimit() {
+    let bench = WorkerBench.outbound(identities)
+    bench.worker.outboundHandshakesMax = 0
+    bench.turn(
+      [.accepted(.client, on: .listener)], expecting: WorkerBench.connecting(to: WorkerBench.target))
+    bench.turn(
+      [.connected(.server)],
+      expecting: [.resetOnClose(.client), .resetOnClose(.server)] + WorkerBench.ending())
+    #expect(bench.closedMutual(.handshakeLimit) == 1)
+    #expect(bench.handshakes(.aborted) == 1)
+    bench.expectNothingHeld()
+  }
+
   // MARK: A busy Unix socket behind a permissive listener
 
   @Test("A Unix socket whose backlog is full is asked again when the client has proved itself, for its own time")
