@@ -38,6 +38,16 @@ struct ReloadPatienceTests {
     #expect(patience.failed(now: 16 * second, isLastLook: false) == false, "the next change has its own patience")
   }
 
+  @Test("Files that time will mend are looked at when it has")
+  func mendedByTime() {
+    var patience = ReloadPatience()
+    #expect(patience.failed(now: second, isLastLook: true) == true)
+    patience.lookAgain(at: 60 * second)
+    #expect(patience.deadline == 60 * second)
+    #expect(patience.fire(now: 60 * second) == true)
+    #expect(patience == ReloadPatience())
+  }
+
   @Test("A reload that works ends the wait")
   func settled() {
     var patience = ReloadPatience()

@@ -195,6 +195,20 @@ struct IdentityReloadTests {
     fixture.stop()
   }
 
+  @Test("A certificate that is not valid yet is taken up when it is")
+  func fromTheFuture() throws {
+    let files = try IdentityFiles()
+    let fixture = try IdentityProxy(files.identity)
+    let before = fixture.fingerprint
+    // Those of our own authority are valid from a minute before they are issued.
+    try files.write(files.issue(issuedAgo: -65))
+    #expect(eventually { fixture.reloads.failed == 1 })
+    #expect(fixture.fingerprint == before)
+    #expect(eventually { fixture.reloads == (1, 1) })
+    #expect(fixture.fingerprint != before)
+    fixture.stop()
+  }
+
   @Test("A reload that is asked for reads the files at once")
   func onRequest() throws {
     let files = try IdentityFiles()

@@ -44,6 +44,10 @@ struct ReloadPatience: Equatable, Sendable {
     return false
   }
 
+  /// The files were refused for what time will mend: an issuer whose clock is ahead of ours. They may not change again
+  /// before the identity in use has expired.
+  mutating func lookAgain(at time: UInt64) { deadline = time }
+
   /// The files were loaded, or refused for good.
   mutating func settle() { self = ReloadPatience() }
 

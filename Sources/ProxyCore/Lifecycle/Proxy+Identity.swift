@@ -27,7 +27,9 @@ extension Proxy {
       let context = try TLSContext.load(identity, now: Clocks.wallSeconds, replacing: previous, warnings: &warnings)
       return (context, warnings.map { "identity: \($0)" })
     } catch {
-      throw LoadFailure(lines: ["identity: \(error)"])
+      var failure = LoadFailure(lines: ["identity: \(error)"])
+      if case .notYetValid(let time) = error.reason { failure.validFrom = time }
+      throw failure
     }
   }
 
@@ -85,7 +87,10 @@ extension Proxy {
         log.debug("\(reason); it may be half-written, so there will be another look")
         return
       }
-      log.error("\(reason); refused, the identity in use stays")
+      if let validFrom = error.validFrom {
+        watches.patience.lookAgain(at: Clocks.monotonicNanoseconds(at: validFrom, now: now))
+      }
+      log.error("\(reason); refused, the identity in use stays\(error.validFrom == nil ? "" : " until then")")
       state.withLock { state in
         state.identity.reloads.failed += 1
         state.identity.reloads.lastSucceeded = false

@@ -30,6 +30,8 @@ public final class Proxy: Sendable {
   /// A configuration that can't be used: one line per mistake.
   public struct LoadFailure: Error, Sendable {
     public var lines: [String]
+    /// When the identity begins to be valid, in Unix seconds, if that is what is wrong with it.
+    var validFrom: Int64?
 
     public init(lines: [String]) { self.lines = lines }
   }
