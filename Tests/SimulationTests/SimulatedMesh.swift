@@ -66,7 +66,7 @@ final class SimulatedMesh {
   /// Under which name a client's tickets are kept: each for its own credentials.
   func ticketKey(_ credentials: Credentials) -> TicketKey? {
     let index = Credentials.allCases.firstIndex(of: credentials) ?? 0
-    return TicketKey(destination: SocketAddress(ip: IPAddress(v4: 1), port: 1), rule: UInt32(index))
+    return TicketKey(destination: SocketAddress(ip: IPAddress(v4: 1), port: 1), expectation: UInt32(index))
   }
 
   /// Runs something on libcrypto's seeded random numbers.

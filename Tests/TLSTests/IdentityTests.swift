@@ -185,6 +185,20 @@ import Testing
     Array(Self.web.utf8).withUnsafeBytes { #expect(!mesh.expects($0, rule: 1)) }
   }
 
+  @Test("Tickets go by whom a rule expects, not by its place: a reload may put another rule there")
+  func expectation() {
+    func expectation(_ principals: [String]?) -> UInt32 {
+      MeshRules([Configuration.MeshRule(tls: .strict, principals: principals)]).expectation(rule: 0)
+    }
+    let patterns = ["spiffe://td/a", "spiffe://td/b", "spiffe://td/a/*", "spiffe://td/**"]
+    let different = [[]] + patterns.map { [$0] } + [Array(patterns.prefix(2)), patterns, ["spiffe://td/as", "piffe"]]
+    #expect(Set(different.map(expectation)).count == different.count)
+    #expect(expectation(patterns) == expectation(patterns.reversed()))
+    let mesh = MeshRules([.init(ports: [1], principals: ["spiffe://td/a"]), .init(principals: ["spiffe://td/a"])])
+    #expect(mesh.expectation(rule: 0) == mesh.expectation(rule: 1))
+    #expect(mesh.expectation(rule: 0) == expectation(["spiffe://td/a"]))
+  }
+
   private func decide(
     _ policy: AuthorizationPolicy, _ principal: String?, _ source: String, _ port: UInt16?
   ) -> AuthorizationPolicy.Decision {

@@ -7,7 +7,7 @@ import Testing
 @testable import ProxyCore
 
 @Suite struct ResumptionTests {
-  private static let key = TicketKey(destination: SocketAddress("10.1.2.3:8080")!, rule: 0)
+  private static let key = TicketKey(destination: SocketAddress("10.1.2.3:8080")!, expectation: 0)
 
   /// Connects once, so that the client has a ticket.
   private func primed(_ mesh: Mesh) throws -> Pair {
@@ -64,9 +64,9 @@ import Testing
   @Test func ticketBelongsToItsDestinationAndRule() throws {
     let mesh = try Mesh()
     for other in [
-      TicketKey(destination: SocketAddress("10.1.2.3:8081")!, rule: 0),
-      TicketKey(destination: SocketAddress("10.1.2.4:8080")!, rule: 0),
-      TicketKey(destination: SocketAddress("10.1.2.3:8080")!, rule: 1),
+      TicketKey(destination: SocketAddress("10.1.2.3:8081")!, expectation: 0),
+      TicketKey(destination: SocketAddress("10.1.2.4:8080")!, expectation: 0),
+      TicketKey(destination: SocketAddress("10.1.2.3:8080")!, expectation: 1),
     ] {
       let pair = try primed(mesh)
       reconnect(pair, mesh.client, mesh.server, key: other)

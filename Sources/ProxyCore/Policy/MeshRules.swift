@@ -34,17 +34,36 @@ struct MeshRules: Sendable {
     return principals.contains { $0.matches(principal) }
   }
 
+  /// A number for whom a rule expects, the same for the same principals. Two sets may share one, so that it proves nothing;
+  /// an unknown rule has that of a rule without principals.
+  func expectation(rule index: Int) -> UInt32 {
+    rules.indices.contains(index) ? rules[index].expectation : Self.expectation(of: nil)
+  }
+
+  /// FNV-1a over the patterns in ascending order.
+  private static func expectation(of principals: [String]?) -> UInt32 {
+    var hash: UInt32 = 0x811c_9dc5
+    for pattern in principals?.sorted() ?? [] {
+      for byte in pattern.utf8 { hash = (hash ^ UInt32(byte)) &* 0x0100_0193 }
+      // What ends a pattern is in none.
+      hash = (hash ^ 0xff) &* 0x0100_0193
+    }
+    return hash
+  }
+
   private struct Rule: Sendable {
     let destinations: [CIDR]?
     let ports: [UInt16]?
     let isTLS: Bool
     let principals: [PrincipalMatcher]?
+    let expectation: UInt32
 
     init(_ rule: Configuration.MeshRule) {
       destinations = rule.destinations
       ports = rule.ports
       isTLS = rule.tls == .strict
       principals = rule.principals?.map(PrincipalMatcher.init)
+      expectation = MeshRules.expectation(of: rule.principals)
     }
 
     func covers(_ destination: SocketAddress) -> Bool {

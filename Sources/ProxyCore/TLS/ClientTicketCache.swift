@@ -3,19 +3,20 @@
 
 import COpenSSL
 
-/// Where a ticket may be used again: the same destination under the same mesh rule.
+/// Where a ticket may be used again: the same destination, as long as the same peers are expected there.
 ///
-/// The rule is part of the key, so that a ticket obtained while one identity was expected is never offered where another
-/// one is. `rule` is the index of the mesh rule in its listener, combined by the caller with the listener's own index.
+/// Whom a mesh rule expects is part of the key, so that a ticket that was obtained while one identity was expected is never
+/// offered where another one is, whatever a reload has made of the rules.
 struct TicketKey: Equatable {
   let destination: SocketAddress
-  let rule: UInt32
+  /// See `MeshRules.expectation`.
+  let expectation: UInt32
 
   /// A spread of the key over 64 bits. Not secret: destinations are chosen by the pod's own app.
   fileprivate var spread: UInt64 {
     let bits = destination.ip.bits
     var mixed = UInt64(truncatingIfNeeded: bits) ^ UInt64(truncatingIfNeeded: bits >> 64)
-    mixed ^= UInt64(destination.port) << 32 | UInt64(rule)
+    mixed ^= UInt64(destination.port) << 32 | UInt64(expectation)
     mixed &*= 0x9e37_79b9_7f4a_7c15
     return mixed >> 32
   }

@@ -27,9 +27,7 @@ extension Worker where K: ~Copyable {
       return
     }
     let destination = connection.pointee.upstreamAddress.socketAddress
-    let key = destination.map {
-      TicketKey(destination: $0, rule: UInt32(connection.pointee.listener) << 16 | UInt32(truncatingIfNeeded: rule))
-    }
+    let key = destination.map { TicketKey(destination: $0, expectation: rules.expectation(rule: rule)) }
     guard makeSession(connection, .upstream, ticketKey: key, meshRule: (rules, rule)) else {
       handshakeFailed(slot, connection, .internalError)
       return
