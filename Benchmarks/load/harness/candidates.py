@@ -32,6 +32,11 @@ class Programs:
     more_sidecars: tuple[tuple[str, pathlib.Path], ...] = ()
     """Further builds of the sidecar to compare, by name."""
 
+    def check(self) -> None:
+        for path in (self.sidecar, self.load, self.floor, self.envoy, self.allowance, *dict(self.more_sidecars).values()):
+            if not path.exists():
+                raise BenchmarkFailure(f"there is no {path}; `make bench` builds or installs what it needs")
+
 
 class Ports:
     """Ports on loopback, handed out upwards from a first one that the user can choose; those that somebody else has are

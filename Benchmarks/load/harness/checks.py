@@ -77,7 +77,10 @@ def wrk(candidate: Candidate, core: int) -> int:
          f"http://127.0.0.1:{candidate.ports[0]}/"], core, candidate)
     if "Socket errors" in text or "Non-2xx" in text:
         raise BenchmarkFailure(f"wrk through {candidate.name} saw errors: {text}")
-    return int(re.search(r"(\d+) requests in", text).group(1))
+    requests = re.search(r"(\d+) requests in", text)
+    if requests is None:
+        raise BenchmarkFailure(f"wrk through {candidate.name}: {text.strip()}")
+    return int(requests.group(1))
 
 
 def iperf3(candidate: Candidate, core: int, *more: str) -> int:
@@ -85,7 +88,10 @@ def iperf3(candidate: Candidate, core: int, *more: str) -> int:
     text = output(
         ["iperf3", "--client", "127.0.0.1", "--port", str(candidate.ports[1]), "--time", str(SECONDS), "--json", *more],
         core, candidate)
-    report = json.loads(text)
+    try:
+        report = json.loads(text)
+    except json.JSONDecodeError:
+        raise BenchmarkFailure(f"iperf3 through {candidate.name}: {text.strip()}") from None
     if "error" in report:
         raise BenchmarkFailure(f"iperf3 through {candidate.name}: {report['error']}")
     return report["end"]["sum_received"]["bytes"]
@@ -96,6 +102,8 @@ def output(arguments: list[str], core: int, candidate: Candidate) -> str:
         done = subprocess.run(
             arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60,
             preexec_fn=processes.on_cores({core}))
+    except FileNotFoundError:
+        raise BenchmarkFailure(f"{arguments[0]} is not installed; `make setup-bench` installs it") from None
     except subprocess.TimeoutExpired:
         raise BenchmarkFailure(f"{arguments[0]} through {candidate.name} never ended") from None
     return done.stdout

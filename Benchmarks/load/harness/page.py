@@ -2,7 +2,7 @@
 
 import pathlib
 
-from . import charts, growth, report, works
+from . import charts, growth, report, targets, works
 
 BEGIN = "<!-- results: written by `make bench-page` -->"
 END = "<!-- results: end -->"
@@ -18,7 +18,7 @@ def write(results: dict, page: pathlib.Path) -> None:
 
 
 def section(results: dict, pictures: list[tuple[str, str]], directory: str) -> str:
-    parts = [about(results), "### Targets", markdown(*report.targets_table(results))]
+    parts = [about(results), "### Targets", targets_table(results)]
     for name, title in pictures:
         parts.append(f"**{title}**\n\n![{title}]({directory}/{name})")
     parts += ["### All rows", *(rows_table(results, table) for table in ("clear", "mtls"))]
@@ -55,6 +55,11 @@ def about(results: dict) -> str:
     names = ["sidecar", "haproxy", "nginx", "envoy", "openssl"]
     rows = [[table, *(versions[name] for name in names)] for table, versions in results["versions"].items()]
     return "\n".join(lines) + "\n" + markdown(["versions", *names], rows)
+
+
+def targets_table(results: dict) -> str:
+    headings, rows = report.targets_table(results)
+    return markdown(headings, [[f"**{cell}**" if cell == targets.MISSED else cell for cell in row] for row in rows])
 
 
 def rows_table(results: dict, table: str) -> str:

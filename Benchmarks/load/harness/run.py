@@ -27,6 +27,7 @@ class Run:
             allowance=REPOSITORY / "Benchmarks/.build/release/liballowance.so",
             more_sidecars=tuple(
                 (name, pathlib.Path(path).resolve()) for name, path in (one.split("=", 1) for one in options.also)))
+        self.programs.check()
         self.load_core, self.proxy_core = cores()
         self.ports = Ports(options.first_port)
         self.rounds = options.rounds or (3 if options.quick else 5)

@@ -7,8 +7,9 @@ import pathlib
 import socket
 import tempfile
 import unittest
+from unittest import mock
 
-from harness import BenchmarkFailure, places, processes, results, rounds, works
+from harness import BenchmarkFailure, checks, places, processes, results, rounds, works
 from harness.candidates import Candidate, Ports, Programs
 
 from .figures import sample
@@ -105,6 +106,30 @@ class ServerTests(FailureTests):
         server = self.server("trap '' INT; sleep 60 & wait; wait")
         server.stop()
         self.assertIsNotNone(server.process.poll())
+
+
+class ProgramTests(FailureTests):
+    def test_a_program_that_is_missing_is_named(self):
+        there = self.script("there", "")
+        with self.assert_fails("no /nonexistent/envoy"):
+            Programs(there, there, there, pathlib.Path("/nonexistent/envoy"), there).check()
+        Programs(there, there, there, there, there, (("before", there),)).check()
+
+
+class CheckTests(FailureTests):
+    proxy = Candidate("proxy", (1, 2), [])
+
+    def test_what_a_tool_says_in_place_of_a_figure_is_told(self):
+        for name, measure in (("wrk", checks.wrk), ("iperf3", checks.iperf3)):
+            self.script(name, "echo unable to connect")
+            with mock.patch.dict(os.environ, PATH=f"{self.directory}:{os.environ['PATH']}"):
+                with self.assert_fails(f"{name} through proxy", "unable to connect"):
+                    measure(self.proxy, CORE)
+
+    def test_a_tool_that_is_not_installed_is_named(self):
+        with mock.patch.dict(os.environ, PATH=str(self.directory)):
+            with self.assert_fails("wrk is not installed"):
+                checks.wrk(self.proxy, CORE)
 
 
 class PortTests(unittest.TestCase):
