@@ -4,6 +4,7 @@ a figure. Method: shell scripts in the place of the generator and of proxies."""
 import json
 import os
 import pathlib
+import signal
 import socket
 import tempfile
 import unittest
@@ -103,9 +104,11 @@ class ServerTests(FailureTests):
                 self.place)
 
     def test_a_program_that_heeds_no_signal_is_stopped(self):
-        server = self.server("trap '' INT; sleep 60 & wait; wait")
+        server = self.server("trap '' INT; echo deaf; exec sleep 60")
+        while "deaf" not in server.log.read_text():
+            pass
         server.stop()
-        self.assertIsNotNone(server.process.poll())
+        self.assertEqual(server.process.poll(), -signal.SIGKILL)
 
 
 class ProgramTests(FailureTests):
