@@ -52,6 +52,8 @@ import Testing
     #expect(
       reason(certificate: bundle + certificate, key: key, bundle: bundle)
         == .keyDoesNotFit(certificate: "certificate"))
+    let needless = (0..<40).flatMap { _ in bundle }
+    #expect(reason(certificate: certificate + needless, key: key, bundle: bundle) == .chainTooLarge)
     let later = testNow + 3601
     #expect(reason(certificate: certificate, key: key, bundle: bundle, now: later) == .expired(testNow + 3600))
     #expect(

@@ -112,6 +112,25 @@ import Testing
     #expect(!server.isComplete)
   }
 
+  @Test("A chain is refused by its size, before its certificates are parsed, and one of five certificates is not")
+  func longChain() throws {
+    let authority = try Mesh.authority()
+    let mesh = try Mesh(authority)
+    let identity = try authority.issue(SPIFFEID(Mesh.clientID), now: testNow)
+    let needless = try #require(PEMBytes(copying: mesh.bundle).certificates()?.first)
+    defer { X509_free(needless) }
+    for (count, failure) in [(4, nil), (40, TLSFailure.recordTooLarge)] {
+      let server = Endpoint(mesh.server, .server)
+      let client = ForeignPeer { context in
+        ForeignPeer.use(identity, in: context)
+        for _ in 0..<count { _ = shim_SSL_CTX_add1_chain_cert(context, needless) }
+      }
+      client.handshake(with: server)
+      #expect(server.failure == failure)
+      #expect(server.isComplete == (failure == nil))
+    }
+  }
+
   @Test func onlyTLS13IsSpoken() throws {
     let mesh = try Mesh()
     let client = ForeignPeer { SSL_CTX_ctrl($0, SSL_CTRL_SET_MAX_PROTO_VERSION, Int(TLS1_2_VERSION), nil) }

@@ -73,6 +73,7 @@ struct TLSMaterial: ~Copyable {
       throw TLSMaterialError(.keyDoesNotFit(certificate: certificateFile), file: keyFile)
     }
     let id = try checkLeaf(leaf, now: now)
+    try checkSize(chain)
     let store = try makeStore(anchors)
     try checkPath(chain, store: store.pointer, now: now)
     return CheckedMaterial(chain: chain, anchors: anchors, key: owner, store: store, id: id)
@@ -97,6 +98,13 @@ struct TLSMaterial: ~Copyable {
     guard notAfter > now else { throw TLSMaterialError(.expired(notAfter), file: certificateFile) }
     guard notBefore <= now else { throw TLSMaterialError(.notYetValid(notBefore), file: certificateFile) }
     return id
+  }
+
+  /// What doesn't fit the message that shows it to a peer (RFC 8446 section 4.4.2) would be refused there.
+  private borrowing func checkSize(_ chain: borrowing CertificateList) throws(TLSMaterialError) {
+    // Of each certificate the length and the number of extensions come along, of the list its length and a context.
+    let size = chain.certificates.reduce(4) { $0 + Int(i2d_X509($1, nil)) + 5 }
+    guard size <= TLSContext.peerChainSizeMax else { throw TLSMaterialError(.chainTooLarge, file: certificateFile) }
   }
 
   private borrowing func makeStore(_ anchors: borrowing CertificateList) throws(TLSMaterialError) -> TrustStore {

@@ -30,6 +30,8 @@ public struct TLSMaterialError: Error, Sendable, Equatable, CustomStringConverti
     case notYetValid(Int64)
     /// The first certificate breaks a rule for SVIDs.
     case leafNotSVID(TLSFailure)
+    /// Peers would refuse the chain for its size.
+    case chainTooLarge
     /// The chain doesn't lead to the bundle.
     case chainUntrusted(bundle: String, TLSFailure)
     /// A certificate of the bundle, counted from 1, can't sign others.
@@ -64,6 +66,8 @@ public struct TLSMaterialError: Error, Sendable, Equatable, CustomStringConverti
       "is not valid before \(Self.date(time)); check this machine's clock and that of its issuer"
     case .leafNotSVID(let rule):
       "doesn't begin with an X.509-SVID: \(rule.explanation); the first certificate must be the workload's own"
+    case .chainTooLarge:
+      "holds a chain of more than \(TLSContext.peerChainSizeMax >> 10) KiB, which sidecars refuse; leave out what doesn't lead from the leaf to the bundle"
     case .chainUntrusted(let bundle, let failure):
       "doesn't chain to \(bundle): \(failure.explanation); add the missing intermediate to the chain or its issuer to the bundle"
     case .anchorNotCA(let position):

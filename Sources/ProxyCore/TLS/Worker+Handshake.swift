@@ -111,8 +111,9 @@ extension Worker where K: ~Copyable {
   }
 
   /// Takes one step of the handshake that has waited for the longest time. A step costs up to about 0.4 ms (a signature,
-  /// a key exchange, two or three verifications), a turn a few microseconds: with one step in each, an established
-  /// connection never waits for more than the step that it came upon.
+  /// a key exchange, two or three verifications; `TLSContext.peerChainSizeMax` bounds what a hostile peer can make of it), a
+  /// turn a few microseconds: with one step in each, an established connection never waits for more than the step that it
+  /// came upon.
   mutating func advanceQueuedHandshake() {
     guard !handshakeQueue.isEmpty else { return }
     kernel.submit()
