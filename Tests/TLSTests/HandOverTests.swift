@@ -10,7 +10,9 @@ import Testing
 @Suite struct HandOverTests {
   /// A client of ours and a server of libssl's own whose handshake is complete, and what the server has to say behind it:
   /// two tickets, which hold the client's certificate.
-  private func connected(recordSize: Int = 16_384) throws -> (client: Endpoint, server: ForeignPeer, tickets: [UInt8]) {
+  private func connected(
+    recordSize: Int = 16_384, ticketKey: TicketKey? = nil, setUp: (OpaquePointer) -> Void = { _ in }
+  ) throws -> (client: Endpoint, server: ForeignPeer, tickets: [UInt8]) {
     let authority = try Mesh.authority()
     let mesh = try Mesh(authority)
     let identity = try authority.issue(SPIFFEID(Mesh.serverID), now: testNow)
@@ -19,8 +21,9 @@ import Testing
       SSL_CTX_ctrl(context, SSL_CTRL_SET_MAX_SEND_FRAGMENT, recordSize, nil)
       SSL_CTX_set_session_id_context(context, "x", 1)
       SSL_CTX_set_verify(context, SSL_VERIFY_PEER) { _, _ in 1 }
+      setUp(context)
     }
-    let client = Endpoint(mesh.client, .client)
+    let client = Endpoint(mesh.client, .client, ticketKey: ticketKey)
     while !client.isComplete, client.step() {
       server.receive(client.outbox)
       client.outbox = []
@@ -85,5 +88,28 @@ import Testing
       client.step()
       #expect(client.failure == (round == 2 ? .unexpectedMessage : nil))
     }
+  }
+
+  @Test("Tickets are kept up to a size", arguments: [(0, true), (2_000, true), (8_000, false)])
+  func largeTickets(more: Int, isKept: Bool) throws {
+    let key = TicketKey(destination: SocketAddress("10.1.2.3:443")!, expectation: 0)
+    let (client, server, tickets) = try connected(ticketKey: key) { context in
+      SSL_CTX_set_session_ticket_cb(
+        context,
+        { ssl, count in
+          let data = [UInt8](repeating: 7, count: Int(bitPattern: count))
+          return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), data, data.count)
+        }, nil, UnsafeMutableRawPointer(bitPattern: more))
+    }
+    client.inbox = tickets
+    client.step()
+    #expect(client.failure == nil && client.ownsRecords)
+    let ticket = client.engine.state.pointee.tickets.take(key, now: testNow)
+    #expect((ticket != nil) == isKept)
+    if let ticket {
+      SSL_SESSION_free(ticket.session)
+      ticket.identity.release()
+    }
+    _ = server
   }
 }

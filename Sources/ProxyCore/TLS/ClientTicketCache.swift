@@ -94,6 +94,10 @@ struct ClientTicketCache: ~Copyable {
   /// Connections that can be opened to one destination at the same time with a ticket each.
   private static let ways = 64
 
+  /// The longest ticket that is kept, in bytes. A sidecar's has 32; those of other servers hold the session, with our leaf in
+  /// it, sealed. A server may send 16 KiB, which would make a large cache and a hello that is larger than what sends it.
+  static let ticketSizeMax = 4096
+
   /// A ticket is 1 to 2 KiB in libssl's memory, so that a full cache is about 1 MiB.
   private static let slotCount = 512
 

@@ -112,9 +112,12 @@ private func recallPeer(of session: OpaquePointer, _ state: UnsafeMutablePointer
 func storeClientTicket(_ ssl: OpaquePointer?, _ session: OpaquePointer?) -> Int32 {
   let state = WindowBIO.state(of: ssl)
   state.pointee.ticketHasCome = true
+  var size = 0
+  if let session { SSL_SESSION_get0_ticket(session, nil, &size) }
   // A ticket may come long after the handshake, when the worker's new connections have another bundle or another name.
   guard let session, let key = state.pointee.ticketKey, let peer = state.pointee.peer,
-    state.pointee.tickets.scope == TLSContext.of(ssl).resumptionScope, SSL_SESSION_is_resumable(session) == 1
+    state.pointee.tickets.scope == TLSContext.of(ssl).resumptionScope, size <= ClientTicketCache.ticketSizeMax,
+    SSL_SESSION_is_resumable(session) == 1
   else { return 0 }
   state.pointee.tickets.put(key, session: session, identity: peer, now: state.pointee.now)
   return 1
