@@ -48,17 +48,23 @@ static inline int64_t sidecar_pipe(void) {
 /// accept4(2), non-blocking and close-on-exec, without the address. A descriptor, or -1 with errno.
 static inline int sidecar_accept(int listener) { return accept4(listener, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC); }
 
-/// Attaches a filter to a socket that drops every packet for it: one classic BPF instruction, "return 0". socket(7).
-static inline int sidecar_drop_packets(int socket) {
+/// Attaches a filter to a listening TCP socket that drops every attempt to connect and lets those that have begun go on: in
+/// classic BPF, "drop if SYN is among the flags". It sees a packet from its TCP header on (RFC 9293 section 3.1). socket(7).
+static inline int sidecar_drop_connects(int socket) {
   struct sock_filter_instruction {
     uint16_t code;
     uint8_t jump_true, jump_false;
     uint32_t operand;
-  } drop = {0x06 /* BPF_RET | BPF_K */, 0, 0, 0};
+  } drop_connects[] = {
+      {0x30 /* BPF_LD | BPF_B | BPF_ABS */, 0, 0, 13},
+      {0x45 /* BPF_JMP | BPF_JSET | BPF_K */, 0, 1, 0x02 /* SYN */},
+      {0x06 /* BPF_RET | BPF_K */, 0, 0, 0},
+      {0x06 /* BPF_RET | BPF_K */, 0, 0, UINT32_MAX},
+  };
   struct {
     unsigned short length;
     const void *instructions;
-  } program = {1, &drop};
+  } program = {sizeof drop_connects / sizeof *drop_connects, drop_connects};
   return setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
 }
 

@@ -17,7 +17,7 @@ extension HostKernel where Self: ~Copyable {
 
   public mutating func stopQueueing(_ listener: Descriptor) {
     // A kernel that refuses leaves things as they were: who comes at the last moment is reset.
-    _ = sidecar_drop_packets(listener.rawValue)
+    _ = sidecar_drop_connects(listener.rawValue)
   }
 
   @inlinable

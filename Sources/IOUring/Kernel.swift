@@ -179,8 +179,8 @@ public protocol Kernel: ~Copyable {
 
   /// Takes one connection that already waits: a new descriptor, `-EAGAIN` when there is none, or `-errno`. accept4(2).
   mutating func acceptNow(_ listener: Descriptor) -> Int32
-  /// Keeps new connections out of a listening socket's queue, without refusing them, until it is closed. What is in the
-  /// queue stays there.
+  /// Keeps clients that begin to connect from now on out of a listening socket's queue, without refusing them, until it is
+  /// closed. What is in the queue stays there, and who has begun still gets there.
   mutating func stopQueueing(_ listener: Descriptor)
   /// A non-blocking, close-on-exec stream socket of an address family (AF_INET, AF_INET6, AF_UNIX), or `-errno`.
   mutating func openSocket(family: Int32) -> Int32

@@ -77,6 +77,28 @@ import Testing
     world.close(listener.descriptor)
   }
 
+  /// Once a listener is to queue nobody new, whoever has begun to connect still arrives, and whoever begins then does not.
+  @Test(arguments: KernelKind.allCases)
+  func stoppedQueueTakesWhoHasBegun(kind: KernelKind) throws {
+    let world = try World(kind)
+    let listener = try world.listen()
+    let token = world.accept(listener.descriptor, multishot: true)
+    #expect(!world.hasCompleted(token))
+    let halfway = try listener.dialHalfway()
+    world.stopQueueing(listener.descriptor)
+    let late = try listener.dial(blocking: false)
+    halfway.write([7])
+    let accepted = Descriptor(rawValue: try world.outcome(token).result)
+    #expect(try world.receiveAll(accepted, count: 1) == [7])
+    #expect(!world.hasCompleted(token))
+    world.cancel(token)
+    #expect(try world.outcome(token).result == -ECANCELED)
+    world.close(accepted)
+    world.close(listener.descriptor)
+    halfway.close()
+    late.close()
+  }
+
   /// Out of descriptors, a multishot accept ends with EMFILE and no `.more`. Once descriptors are back, a new one
   /// serves the connections that were left in the backlog. On the host in a child process: the limit is the process's.
   @Test func multishotAcceptEndsOnEMFILEOnRing() async {

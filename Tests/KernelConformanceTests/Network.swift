@@ -18,6 +18,9 @@ protocol Listener {
 
   /// A client's end of a new connection. `blocking: false` returns before it is established.
   func dial(blocking: Bool) throws -> any Peer
+
+  /// A client's end of a TCP connection whose handshake lacks the client's last segment; what it writes first carries it.
+  func dialHalfway() throws -> any Peer
 }
 
 extension Listener {

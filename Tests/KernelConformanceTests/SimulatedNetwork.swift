@@ -56,14 +56,22 @@ struct SimulatedSocket: Listener {
     try #require(stream != nil || !blocking)
     return SimulatedPeer(world: world, stream: stream)
   }
+
+  func dialHalfway() throws -> any Peer {
+    let (stream, arrive) = try #require(world.beginConnecting(to: socket))
+    return SimulatedPeer(world: world, stream: stream, arrive: arrive)
+  }
 }
 
 /// A far end in memory; without a stream as long as a listener has no room for it.
 struct SimulatedPeer: Peer {
   let world: SimulatedWorld
   let stream: SimulatedStream?
+  /// What is left of its handshake.
+  var arrive: () -> Void = {}
 
   func write(_ bytes: [UInt8]) {
+    arrive()
     let written = bytes.withUnsafeBytes { stream?.write($0) }
     if let written, written >= 0, written < bytes.count { Issue.record("a socket of the simulation is too small") }
   }

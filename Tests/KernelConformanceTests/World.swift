@@ -151,6 +151,7 @@ final class World {
   func wait(until deadline: UInt64) { kernel.wait(until: deadline) }
   func submit() { kernel.submit() }
   func nextCompletion() -> Completion? { kernel.nextCompletion() }
+  func stopQueueing(_ listener: Descriptor) { kernel.stopQueueing(listener) }
   func openSocket(family: Int32) -> Int32 { kernel.openSocket(family: family) }
   func openPipe(capacity: Int) -> Result<Pipe, KernelError> { kernel.openPipe(capacity: capacity) }
   func splice(from: Descriptor, to: Descriptor, count: Int) -> Int { kernel.splice(from: from, to: to, count: count) }

@@ -49,6 +49,20 @@ struct DrainTests {
     #expect(reasons == ["downstream_closed"])
   }
 
+  @Test("Who is in the middle of connecting when the listener closes is served", arguments: [1, 2])
+  func connectingMeanwhile(workers: Int) throws {
+    let app = try AppServer.echo()
+    let sidecar = try SidecarProcess(
+      [.init(to: app)], workers: workers, settings: ["drain": "{grace: 0s, deadline: 60s}"])
+    let endpoint = try sidecar.endpoint()
+    let clients = try (0..<16).map { _ in try Connection(to: endpoint, holdsHandshakeBack: true) }
+    sidecar.process.signal(SIGTERM)
+    try eventually("readiness fails") { try Self.readiness(sidecar) == 503 }
+    for client in clients { try client.ping() }
+    for client in clients { client.close() }
+    #expect(try sidecar.process.wait() == .exited(0))
+  }
+
   @Test("Nobody connected: SIGTERM ends it after the grace")
   func terminateIdle() throws {
     let app = try AppServer.echo()

@@ -39,7 +39,8 @@ final class Simulation {
   private let accessLog = AccessRecordQueue(wakeDescriptor: .none)
   private let wake: Descriptor
   private var random: SeededGenerator
-  private var listeners: [(id: ListenerID, socket: SimulatedListener, rules: SimulatedListenerRules)] = []
+  private typealias OpenListener = (id: ListenerID, socket: SimulatedListener, rules: SimulatedListenerRules)
+  private var listeners: [OpenListener] = []
   /// Nil where no listener has to do with TLS.
   private let mesh: SimulatedMesh?
   private(set) var listenerCount = 0
@@ -50,6 +51,8 @@ final class Simulation {
   private(set) var recordsWithoutClient: [AccessRecord] = []
   private(set) var turns = 0
   private(set) var isCalm = false
+  /// Connections were told to end, and so are those that come after them.
+  private var tellsToEnd = false
   private(set) var problems: [String] = []
 
   /// Plays a scenario from beginning to end.
@@ -197,8 +200,10 @@ final class Simulation {
   private func intervene(_ kind: Scenario.Intervention.Kind) {
     switch kind {
     case .stopAccepting:
+      for listener in listeners { arriveHalfway(at: listener) }
       mailbox.post(.stopAccepting)
     case .closeConnections:
+      tellsToEnd = true
       mailbox.post(.closeConnections(.drainDeadline))
     case .setLimit(let limit):
       budget.setLimit(limit)
@@ -254,7 +259,45 @@ final class Simulation {
   /// One more client connects.
   fileprivate func arrive() {
     let listener = listeners[random.below(listeners.count)]
-    guard let stream = world.connect(to: listener.socket) else { return }
+    if let stream = world.connect(to: listener.socket) { addClient(stream, of: listener) }
+  }
+
+  /// Another one, of whose handshake only the last segment is missing: Linux may hold it back for 200 ms.
+  private func arriveHalfway(at listener: OpenListener) {
+    guard random.chance(0.5), let (stream, arrive) = world.beginConnecting(to: listener.socket) else { return }
+    addClient(stream, of: listener)
+    world.add(
+      Latecomer(at: world.clock + UInt64(random.below(200_000_000)), in: world) { [unowned self] in
+        // A worker that was not let run for so long can't keep its listener open for it.
+        if listener.socket.isClosed, !tellsToEnd, scenario.faults.clockJump == 0 {
+          problems.append("client \(stream.id) was connecting when its listener closed, and was reset")
+        }
+        arrive()
+      })
+  }
+
+  /// Does one thing when it is time.
+  private final class Latecomer: SimulatedActor {
+    private let time: UInt64
+    private unowned let world: SimulatedWorld
+    private var arrive: (() -> Void)?
+
+    init(at time: UInt64, in world: SimulatedWorld, _ arrive: @escaping () -> Void) {
+      self.time = time
+      self.world = world
+      self.arrive = arrive
+    }
+
+    func act() -> UInt64 {
+      guard let arrive else { return .max }
+      guard world.clock >= time else { return time }
+      self.arrive = nil
+      arrive()
+      return .max
+    }
+  }
+
+  private func addClient(_ stream: SimulatedStream, of listener: OpenListener) {
     let credentials = listener.rules.clientCredentials(&random, bad: scenario.badPeers)
     let client = SimulatedParty(
       name: "client \(stream.id)", stream: stream, wire: wire(.client, credentials, on: stream),

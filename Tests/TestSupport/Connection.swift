@@ -30,12 +30,18 @@ package final class Connection: Sendable {
   }
 
   /// Connects.
-  /// - Parameter receiveBuffer: SO_RCVBUF, set before the handshake so that the window follows it; nil: the kernel's.
-  package convenience init(to endpoint: Endpoint, receiveBuffer: Int32? = nil) throws {
+  /// - Parameters:
+  ///   - receiveBuffer: SO_RCVBUF, set before the handshake so that the window follows it; nil: the kernel's.
+  ///   - holdsHandshakeBack: the last segment of the handshake goes with the first data, or after 200 ms, so that for the
+  ///     other side the connection is half open until then. tcp(7), TCP_QUICKACK.
+  package convenience init(
+    to endpoint: Endpoint, receiveBuffer: Int32? = nil, holdsHandshakeBack: Bool = false
+  ) throws {
     let descriptor = socket(endpoint.family, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
     guard descriptor >= 0 else { throw SystemCallError("socket") }
     self.init(taking: descriptor)
     if let receiveBuffer { setOption(descriptor, SOL_SOCKET, SO_RCVBUF, receiveBuffer) }
+    if holdsHandshakeBack { setOption(descriptor, Int32(IPPROTO_TCP), TCP_QUICKACK, Int32(0)) }
     let result = try endpoint.withSockAddr { connect(descriptor, $0, $1) }
     guard result == 0 else { throw SystemCallError("connect \(endpoint)") }
   }

@@ -17,8 +17,18 @@ struct Listener {
   var descriptor: Descriptor
   var plan: ListenerPlan
   var waiting = Waiting.nothing
-  /// Nothing is accepted any more; the descriptor is closed once nothing is in flight.
-  var isClosing = false
+  var phase = Phase.open
+
+  /// How a listener ends.
+  enum Phase: Equatable {
+    case open
+    /// Nobody new gets into the queue, but whoever has begun to connect does, and is accepted, up to this time.
+    case emptying(until: UInt64)
+    /// Nothing is accepted any more; the descriptor is closed once nothing is in flight.
+    case closing
+
+    var isEmptying: Bool { if case .emptying = self { true } else { false } }
+  }
 }
 
 struct ListenerTable: ~Copyable {
@@ -30,12 +40,17 @@ struct ListenerTable: ~Copyable {
   }
 
   /// Listeners that accept, or would if they were not paused.
-  var open: [ListenerID] {
-    listeners.indices.filter { listeners[$0].map { !$0.isClosing } ?? false }.map(ListenerID.init(rawValue:))
+  var accepting: [ListenerID] { ids { $0.phase != .closing } }
+
+  /// Listeners whose queues are to be emptied before they close.
+  var emptying: [ListenerID] { ids { $0.phase.isEmptying } }
+
+  private func ids(where isMeant: (Listener) -> Bool) -> [ListenerID] {
+    listeners.indices.filter { listeners[$0].map(isMeant) ?? false }.map(ListenerID.init(rawValue:))
   }
 
-  /// Nothing of any listener is in flight.
-  var isQuiet: Bool { listeners.allSatisfy { $0 == nil || $0?.waiting == .nothing } }
+  /// Nothing of any listener is in flight, or about to be.
+  var isQuiet: Bool { listeners.allSatisfy { $0.map { $0.waiting == .nothing && !$0.phase.isEmptying } ?? true } }
 }
 
 /// How long accepting pauses when descriptors run out, in nanoseconds: doubled from 10 ms up to 1 s, so that a

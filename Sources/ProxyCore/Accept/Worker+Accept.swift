@@ -17,18 +17,47 @@ extension Worker where K: ~Copyable {
     armAccept(id)
   }
 
-  /// Stops accepting. Closing a listening socket resets the connections in its queue, whose clients believe that they are
-  /// connected: so the queue is closed first and emptied then. A client that comes in between hears nothing, tries again
-  /// after a second (RFC 6298) and is refused by then.
-  mutating func removeListener(_ id: ListenerID) {
-    guard let listener = listeners[id], !listener.isClosing else { return }
-    listeners[id]?.isClosing = true
+  /// How long a queue is emptied before its listener closes, in nanoseconds. A client whose handshake lacks only its own
+  /// last segment believes that it is connected. Linux holds that segment back for up to 200 ms where data is about to
+  /// carry it (TCP_DELACK_MAX); the rest is for the way through the network.
+  private static var emptyingTime: UInt64 { 250_000_000 }
+
+  /// Stops accepting, for the end of the process. Closing a listening socket resets the connections in its queue and those
+  /// on their way there, whose clients believe that they are connected: so the queue is closed to new ones first, and
+  /// emptied for a moment. A client that comes in between hears nothing, tries again after a second (RFC 6298) and is
+  /// refused by then.
+  mutating func emptyListener(_ id: ListenerID) {
+    guard let listener = listeners[id], listener.phase == .open else { return }
     kernel.stopQueueing(listener.descriptor)
-    if listener.waiting == .nothing {
-      finishRemoving(id)
-    } else {
-      kernel.submitCancel(acceptToken(id))
+    let closesAt = kernel.now &+ Self.emptyingTime
+    listeners[id]?.phase = .emptying(until: closesAt)
+    listenersCloseAt = min(listenersCloseAt, closesAt)
+  }
+
+  /// Closes the listeners whose queues have been emptied for long enough by `time`; `.max` closes them all.
+  mutating func closeEmptiedListeners(by time: UInt64) {
+    listenersCloseAt = .max
+    for id in listeners.emptying {
+      guard let listener = listeners[id], case .emptying(let closesAt) = listener.phase else { continue }
+      if closesAt > time {
+        listenersCloseAt = min(listenersCloseAt, closesAt)
+      } else {
+        closeListener(id, listener)
+      }
     }
+  }
+
+  /// Stops accepting at once, since another listener may want the address. What is in the queue is taken all the same.
+  /// One that is being emptied closes when that is over.
+  mutating func removeListener(_ id: ListenerID) {
+    guard let listener = listeners[id], listener.phase == .open else { return }
+    kernel.stopQueueing(listener.descriptor)
+    closeListener(id, listener)
+  }
+
+  private mutating func closeListener(_ id: ListenerID, _ listener: Listener) {
+    listeners[id]?.phase = .closing
+    if listener.waiting == .nothing { finishRemoving(id) } else { kernel.submitCancel(acceptToken(id)) }
   }
 
   private mutating func finishRemoving(_ id: ListenerID) {
@@ -51,7 +80,7 @@ extension Worker where K: ~Copyable {
   }
 
   private mutating func armAccept(_ id: ListenerID) {
-    guard let listener = listeners[id], !listener.isClosing, listener.waiting == .nothing else { return }
+    guard let listener = listeners[id], listener.phase != .closing, listener.waiting == .nothing else { return }
     let isRoomy = links.budget.available > Self.backlogMax * links.budget.workerCount
     // A multishot accept takes a whole backlog before one upstream socket is opened. While descriptors are short,
     // connections are taken one by one instead, so that each finds a descriptor for its upstream or stays where it is.
@@ -89,7 +118,7 @@ extension Worker where K: ~Copyable {
       kernel.submitCancel(acceptToken(id))
     }
     if completion.isFinal {
-      if listener.isClosing { finishRemoving(id) } else if acceptRetryAt == .max { armAccept(id) }
+      if listener.phase == .closing { finishRemoving(id) } else if acceptRetryAt == .max { armAccept(id) }
     }
   }
 
@@ -127,7 +156,7 @@ extension Worker where K: ~Copyable {
     metrics.add(WorkerMetrics.Cell.acceptPausedByDescriptors.rawValue)
     acceptRetryAt = kernel.now &+ acceptRetryDelay
     acceptRetryDelay = min(acceptRetryDelay &* 2, AcceptBackOff.delayMax)
-    for id in listeners.open {
+    for id in listeners.accepting {
       if case .accept = listeners[id]?.waiting { kernel.submitCancel(acceptToken(id)) }
     }
   }
@@ -149,7 +178,7 @@ extension Worker where K: ~Copyable {
       acceptWaitsForBudget = false
       links.budget.endWaiting()
     }
-    for id in listeners.open { armAccept(id) }
+    for id in listeners.accepting { armAccept(id) }
   }
 
   // MARK: A new connection

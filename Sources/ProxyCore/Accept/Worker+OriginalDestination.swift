@@ -56,6 +56,6 @@ extension ListenerTable {
   func accepts(_ destination: SocketAddress, at local: SocketAddress) -> Bool {
     let ip = destination.ip.unmapped
     guard ip.isLoopback || ip.isUnspecified || ip == local.ip.unmapped else { return false }
-    return open.contains { self[$0]?.plan.bind.port == destination.port }
+    return accepting.contains { self[$0]?.plan.bind.port == destination.port }
   }
 }

@@ -29,12 +29,14 @@ extension Worker where K: ~Copyable {
     case .updateIdentity(let context):
       identity = context
     case .stopAccepting:
-      for listener in listeners.open { removeListener(listener) }
+      for listener in listeners.accepting { emptyListener(listener) }
     case .closeConnections(let reason):
       reasonToCloseArrivals = reason
       for slot in 0..<connections.highWater where connections[slot].pointee.phase.isLive {
         close(slot, connections[slot], reason)
       }
+      // Nobody is served any more who would come out of them.
+      closeEmptiedListeners(by: .max)
     case .listConnections(let listing):
       listing.deliver(snapshots())
     case .stop:

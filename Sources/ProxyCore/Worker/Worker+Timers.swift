@@ -9,6 +9,7 @@ extension Worker where K: ~Copyable {
       timerFired(slot, connections[slot])
     }
     if kernel.now >= acceptRetryAt { retryAccepting() }
+    if kernel.now >= listenersCloseAt { closeEmptiedListeners(by: kernel.now) }
   }
 
   private mutating func timerFired(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {

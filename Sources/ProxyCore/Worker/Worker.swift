@@ -44,6 +44,8 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
   /// When to try accepting again after descriptors ran out; `.max` when that is not needed.
   var acceptRetryAt: UInt64 = .max
   var acceptRetryDelay = AcceptBackOff.delayMin
+  /// When the first of the listeners that are being emptied is to close; `.max` when none is.
+  var listenersCloseAt: UInt64 = .max
   /// Listeners wait for `links.budget`.
   var acceptWaitsForBudget = false
   /// Set once every connection was told to end: those that still come out of a closing listener's queue end as well.
@@ -88,7 +90,7 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
 
   /// One turn of the loop: one entry into the kernel, then everything that it brought.
   mutating func turn() {
-    kernel.wait(until: handshakeQueue.isEmpty ? min(timers.nextDeadline, acceptRetryAt, trimDueAt) : 0)
+    kernel.wait(until: handshakeQueue.isEmpty ? nextDeadline : 0)
     while let completion = kernel.nextCompletion() {
       dispatch(completion)
     }
@@ -97,6 +99,12 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
     feedStarved()
     trimMemory()
     recordGauges()
+  }
+
+  /// When there is something to do whatever the kernel brings. In pairs: `min` makes an array of more than three.
+  @inline(__always)
+  private var nextDeadline: UInt64 {
+    min(min(timers.nextDeadline, acceptRetryAt), min(listenersCloseAt, trimDueAt))
   }
 
   /// Nanoseconds between looks for memory to give back.

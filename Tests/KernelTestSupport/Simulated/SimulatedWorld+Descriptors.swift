@@ -35,6 +35,8 @@ public final class SimulatedListener {
   public let isUnix: Bool
   /// New connections are let in.
   public internal(set) var isOpen = true
+  /// Nothing accepts from it any more.
+  public internal(set) var isClosed = false
   public let descriptor: Descriptor
   /// Connections that nobody has accepted.
   public var waitingCount: Int { queue.count }
@@ -85,6 +87,7 @@ extension SimulatedWorld {
     switch object.kind {
     case .listener(let listener):
       listener.isOpen = false
+      listener.isClosed = true
       // What nobody has accepted is reset.
       for stream in listener.queue {
         stream.resetsOnClose = true
@@ -114,14 +117,26 @@ extension SimulatedWorld {
 
   /// A client's end of a new connection, or nil when nobody listens.
   public func connect(to listener: SimulatedListener) -> SimulatedStream? {
-    guard listener.isOpen else { return nil }
-    let (near, far) = makeStreams(isUnix: listener.isUnix)
-    queue(far, on: listener)
-    return near
+    guard let (stream, arrive) = beginConnecting(to: listener) else { return nil }
+    arrive()
+    return stream
   }
 
-  /// Puts an end of a connection where an accept finds it.
+  /// A client's end of a connection whose handshake lacks the client's last segment, and what lets that arrive; nil when
+  /// nobody listens.
+  public func beginConnecting(to listener: SimulatedListener) -> (stream: SimulatedStream, arrive: () -> Void)? {
+    guard listener.isOpen else { return nil }
+    let (near, far) = makeStreams(isUnix: listener.isUnix)
+    return (near, { [unowned self] in queue(far, on: listener) })
+  }
+
+  /// Puts an end of a connection where an accept finds it; where nothing accepts any more it is reset.
   public func queue(_ stream: SimulatedStream, on listener: SimulatedListener) {
+    guard !listener.isClosed else {
+      stream.resetsOnClose = true
+      stream.close()
+      return
+    }
     listener.queue.append(stream)
     changed(listener.descriptor.rawValue)
   }
