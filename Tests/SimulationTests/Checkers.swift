@@ -105,6 +105,11 @@ extension Simulation {
           + "\(client.hasReset), server: \(server.map { "finished: \($0.hasFinished), reset: \($0.hasReset)" } ?? "none")"
       )
     }
+    // The proxy ends a stream with close_notify, or resets it; only an alert, or nothing at all, may come before a mere FIN.
+    let mayCut = record.reason.isTLSFailure || record.reason == .idleTimeout
+    for party in [client, server] where party?.heardCut == true && !mayCut {
+      found.append("\(party?.name ?? "") heard an end without close_notify, reason: \(record.reason.label)")
+    }
     // Of a sealed piece that was cut nobody knows how much was of use.
     let isExact = client.credentials == .none || !record.reason.cutsStream
     if record.receivedBytes > client.sent || (isExact && record.sentBytes < client.received) {

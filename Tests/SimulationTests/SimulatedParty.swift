@@ -70,6 +70,8 @@ final class SimulatedParty: SimulatedActor {
   private(set) var hasReset = false
   /// Has ended its TLS stream without close_notify: a reset in effect, of which the proxy hears behind all bytes.
   private(set) var hasCut = false
+  /// With TLS: heard an end that didn't say that the stream was complete.
+  private(set) var heardCut = false
   private(set) var isGone = false
   private(set) var corruption: String?
 
@@ -223,6 +225,7 @@ final class SimulatedParty: SimulatedActor {
   private func wasReset() {
     world.tracer?("\(name) was reset")
     seen = .reset
+    heardCut = wire.heardCut
     // It is this end that gives up where TLS has failed, or was cut.
     if !isPlain, !stream.resetArrived {
       hasReset = true

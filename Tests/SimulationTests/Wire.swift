@@ -19,6 +19,8 @@ protocol Wire: AnyObject {
   var isFlushed: Bool { get }
   /// The handshake is over, where there is one.
   var isProved: Bool { get }
+  /// The stream has ended without saying that it is complete, which plain bytes can't say.
+  var heardCut: Bool { get }
   /// Changes keys, where there are some.
   func updateKeys(askingPeer: Bool)
 }
@@ -27,6 +29,7 @@ extension SimulatedStream: Wire {
   func carryOn() {}
   var isFlushed: Bool { true }
   var isProved: Bool { true }
+  var heardCut: Bool { false }
   func updateKeys(askingPeer: Bool) {}
 }
 
@@ -39,6 +42,8 @@ final class TLSWire: Wire {
   /// Ciphertext that was received and not read, and that was written and not sent.
   private var incoming: [UInt8] = []
   private var outgoing: [UInt8] = []
+  /// Plaintext that nobody has read: a record is opened only where there is room for all of it.
+  private var opened: [UInt8] = []
   private(set) var isProved = false
   private var hasFailed = false
   /// A client speaks before it is spoken to.
@@ -59,6 +64,10 @@ final class TLSWire: Wire {
   }
 
   var isFlushed: Bool { outgoing.isEmpty && isFinishing == isFinished }
+
+  var heardCut: Bool {
+    isProved && !hasFailed && streamEnd == 0 && !stream.resetArrived && !session.endOfInputIsClean
+  }
 
   func carryOn() {
     while true {
@@ -83,26 +92,32 @@ final class TLSWire: Wire {
 
   func read(into buffer: UnsafeMutableRawBufferPointer) -> Int {
     carryOn()
-    guard isProved, !hasFailed else {
-      return hasFailed || streamEnd != nil ? -Int(ECONNRESET) : -Int(EAGAIN)
-    }
+    guard isProved else { return hasFailed || streamEnd != nil ? -Int(ECONNRESET) : -Int(EAGAIN) }
     while true {
-      var plaintext = OutputWindow(buffer)
-      var isClosed = false
-      drive(incoming) { input, output in
-        switch session.decrypt(input: &input, plaintext: &plaintext, output: &output) {
-        case .closed: isClosed = true
-        case .failed: hasFailed = true
-        case .needsInput, .needsPlaintextRoom, .needsOutput: break
-        }
+      if !opened.isEmpty {
+        let count = min(opened.count, buffer.count)
+        buffer.copyBytes(from: opened.prefix(count))
+        opened.removeFirst(count)
+        return count
       }
-      flush()
-      if plaintext.count > 0 { return plaintext.count }
-      if isClosed { return 0 }
+      if session.endOfInputIsClean { return 0 }
       if hasFailed { return -Int(ECONNRESET) }
+      open()
+      guard opened.isEmpty, !session.endOfInputIsClean, !hasFailed else { continue }
       // An end without close_notify is a stream that was cut.
       if !receive() { return streamEnd == nil ? -Int(EAGAIN) : -Int(ECONNRESET) }
     }
+  }
+
+  private func open() {
+    withUnsafeTemporaryAllocation(byteCount: Self.areaSize, alignment: 1) { area in
+      var plaintext = OutputWindow(area)
+      drive(incoming) { input, output in
+        if case .failed = session.decrypt(input: &input, plaintext: &plaintext, output: &output) { hasFailed = true }
+      }
+      opened += area.prefix(plaintext.count)
+    }
+    flush()
   }
 
   func write(_ bytes: UnsafeRawBufferPointer) -> Int {

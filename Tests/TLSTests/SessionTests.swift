@@ -52,6 +52,88 @@ import Testing
     #expect(pair.client.plaintext == Array("under a new key".utf8) + [0, 1, 2])
   }
 
+  /// Who keeps the records of the end that closes, and of the end that is told.
+  struct Closing: CustomTestStringConvertible {
+    let closingRole: TLSRole
+    let keepsLibrary: Bool
+    let keyUpdate: Bool
+
+    static let all = [TLSRole.client, .server].flatMap { role in
+      [false, true].flatMap { library in
+        [false, true].map { Closing(closingRole: role, keepsLibrary: library, keyUpdate: $0) }
+      }
+    }
+
+    var testDescription: String {
+      "\(closingRole) closes, \(keepsLibrary ? "libssl" : "we") keep the records, \(keyUpdate ? "" : "no ")key update"
+    }
+  }
+
+  @Test(
+    "close_notify in pieces of any size is the end, from either side, whoever keeps the records",
+    arguments: Closing.all)
+  func endInPieces(_ closing: Closing) throws {
+    let mesh = try Mesh()
+    for size in 1...30 {
+      let pair = Pair(mesh.client, mesh.server)
+      pair.run(pieces: size, outputRoom: closing.keepsLibrary ? 100 : 64 * 1024)
+      try #require(pair.client.isComplete && pair.server.isComplete)
+      #expect(pair.client.ownsRecords != closing.keepsLibrary && pair.server.ownsRecords != closing.keepsLibrary)
+      let (closer, told) = closing.closingRole == .client ? (pair.client, pair.server) : (pair.server, pair.client)
+      closer.send([1])
+      if closing.keyUpdate { closer.session.updateKeys(askingPeer: true) }
+      closer.close()
+      pair.run(pieces: size)
+      #expect(told.plaintext == [1])
+      #expect(told.isClosed && told.endOfInputIsClean, "in pieces of \(size)")
+      #expect(pair.client.failure == nil && pair.server.failure == nil)
+    }
+  }
+
+  @Test("A client that says one thing and ends before it knows how the server took its certificate has ended well")
+  func endBehindTheHandshake() throws {
+    let mesh = try Mesh()
+    for (size, keyUpdate) in (1...30).flatMap({ [($0, false), ($0, true)] }) {
+      let pair = Pair(mesh.client, mesh.server)
+      pair.client.step()
+      (pair.server.inbox, pair.client.outbox) = (pair.client.outbox, [])
+      pair.server.step()
+      (pair.client.inbox, pair.server.outbox) = (pair.server.outbox, [])
+      pair.client.step()
+      try #require(pair.client.isComplete && !pair.client.ownsRecords)
+      pair.client.send([1])
+      if keyUpdate { pair.client.session.updateKeys(askingPeer: false) }
+      pair.client.close()
+      pair.run(pieces: size)
+      #expect(pair.server.plaintext == [1])
+      #expect(pair.server.isClosed && pair.server.endOfInputIsClean, "in pieces of \(size), key update: \(keyUpdate)")
+    }
+  }
+
+  @Test("A client that has ended before the ticket came hears everything that comes with it, in one piece or in many")
+  func ticketBehindTheEnd() throws {
+    let mesh = try Mesh()
+    for size in Array(1...30) + [100, 1_000_000] {
+      let pair = Pair(mesh.client, mesh.server)
+      pair.client.step()
+      (pair.server.inbox, pair.client.outbox) = (pair.client.outbox, [])
+      pair.server.step()
+      (pair.client.inbox, pair.server.outbox) = (pair.server.outbox, [])
+      pair.client.step()
+      try #require(pair.client.isComplete && !pair.client.ownsRecords)
+      pair.client.close()
+      (pair.server.inbox, pair.client.outbox) = (pair.client.outbox, [])
+      pair.server.step()
+      pair.server.step()
+      try #require(pair.server.isComplete && pair.server.isClosed)
+      pair.server.send([1, 2, 3])
+      pair.server.close()
+      pair.run(pieces: size)
+      #expect(pair.client.plaintext == [1, 2, 3], "in pieces of \(size)")
+      #expect(pair.client.isClosed && pair.client.failure == nil, "in pieces of \(size)")
+    }
+  }
+
   @Test(arguments: 0..<60)
   func everyByteArrivesHoweverItIsCut(seed: UInt64) throws {
     var generator = SeededGenerator(seed: seed)

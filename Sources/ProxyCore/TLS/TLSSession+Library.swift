@@ -93,7 +93,7 @@ extension TLSSession {
     var nothing = InputWindow()
     let outcome = driveRecords(&nothing, &output) { session -> EncryptOutcome in
       while !source.isEmpty {
-        if session.library.written.count >= Self.recordsUnderKeyMax { session.updateKeys(askingPeer: false) }
+        session.libraryUpdateKeysIfDue(ssl)
         let room = session.engine.pointee.output.room - Self.outputReserve
         let length = min(source.count, Self.recordPlaintextMax, room)
         guard length == source.count || length >= Self.recordPlaintextMin else { return .needsOutput }
@@ -110,10 +110,15 @@ extension TLSSession {
     return outcome
   }
 
-  mutating func libraryUpdateKeys(_ ssl: OpaquePointer, askingPeer: Bool) {
+  /// Only with data behind it: between SSL_key_update(3) and the next SSL_write(3) libssl counts as shaking hands, and
+  /// SSL_shutdown(3) refuses to say that this is the end.
+  private mutating func libraryUpdateKeysIfDue(_ ssl: OpaquePointer) {
+    let due = records.pointee.keyUpdateDue
+    guard due != .none || library.written.count >= Self.recordsUnderKeyMax else { return }
+    records.pointee.keyUpdateDue = .none
     library.keepsRecords = true
     library.written = RecordCounter()
-    let kind = askingPeer ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED
+    let kind = due == .askingPeer ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED
     if SSL_key_update(ssl, kind) != 1 { ERR_clear_error() }
   }
 

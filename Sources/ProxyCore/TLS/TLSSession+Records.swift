@@ -51,14 +51,10 @@ extension TLSSession {
     return records.pointee.seal(&plaintext, into: &output, &engine.pointee.keySchedule)
   }
 
-  /// Changes the key of our direction with the next record that is written (RFC 8446 section 4.6.3), and has the peer change
-  /// its own if asked to.
+  /// Changes the key of our direction before the next data that is written (RFC 8446 section 4.6.3), and has the peer
+  /// change its own if asked to. Where no data follows, nothing changes.
   mutating func updateKeys(askingPeer: Bool) {
-    if let ssl {
-      libraryUpdateKeys(ssl, askingPeer: askingPeer)
-    } else {
-      records.pointee.keyUpdateDue = askingPeer ? .askingPeer : .own
-    }
+    records.pointee.keyUpdateDue = askingPeer ? .askingPeer : .own
   }
 
   /// The room in an output window that is enough to seal `plaintextCount` bytes in one call.

@@ -158,7 +158,23 @@ struct Pair {
     }
   }
 
-  /// `run` in random pieces, from one byte to `chunkMax`, through windows of random sizes.
+  /// `run` in pieces of so many bytes.
+  func run(pieces size: Int, outputRoom: Int = 64 * 1024) {
+    var isMoving = true
+    while isMoving {
+      isMoving = false
+      for (end, other) in [(client, server), (server, client)] {
+        if !end.outbox.isEmpty {
+          if other.failure == nil, !other.isClosed { other.inbox += end.outbox.prefix(size) }
+          end.outbox.removeFirst(min(size, end.outbox.count))
+          isMoving = true
+        }
+        if end.step(outputRoom: outputRoom) { isMoving = true }
+      }
+    }
+  }
+
+  /// The same in random pieces, from one byte to `chunkMax`, through windows of random sizes.
   func run(_ generator: inout SeededGenerator, chunkMax: Int) {
     var quietTurns = 0
     while quietTurns < 4 {

@@ -1,5 +1,5 @@
-// What the scripted tests of handshakes share: identities, listeners of each kind, and a client that is a real TLS session
-// in memory, whose bytes the script carries.
+// What the scripted tests of TLS share: identities, listeners of each kind, and a peer that is a real TLS session in
+// memory, whose bytes the script carries.
 
 import Glibc
 import IOUring
@@ -27,26 +27,45 @@ struct ScriptedIdentities: Sendable {
   }
 }
 
-/// The client's end of one connection.
-final class ScriptedClient {
+/// The peer's end of one connection.
+final class ScriptedPeer {
   // In this order: the engine must outlive the session.
   private var session: TLSSession
   private let engine: TLSEngine
   private(set) var isComplete = false
 
-  init(_ identities: ScriptedIdentities) {
+  init(_ identities: ScriptedIdentities, _ role: TLSRole = .client) {
     engine = TLSEngine(now: identities.now, sessionsMax: 64)
-    session = TLSSession(identities.client, role: .client, engine: engine)!
+    session = TLSSession(identities.client, role: role, engine: engine)!
   }
 
-  /// What the client says to these bytes; to none, its hello.
+  /// What it says to these bytes; a client to none, its hello.
   func answer(to bytes: [UInt8] = []) -> [UInt8] {
-    withUnsafeTemporaryAllocation(byteCount: 32_768, alignment: 1) { area in
-      var output = OutputWindow(area)
+    write { output in
       bytes.withUnsafeBytes {
         var input = InputWindow($0)
         isComplete = session.handshake(input: &input, output: &output) == .complete
       }
+    }
+  }
+
+  /// A record of data.
+  func say(_ text: String) -> [UInt8] {
+    write { output in
+      Array(text.utf8).withUnsafeBytes {
+        var plaintext = InputWindow($0)
+        _ = session.encrypt(plaintext: &plaintext, output: &output)
+      }
+    }
+  }
+
+  /// close_notify.
+  func end() -> [UInt8] { write { output in _ = session.closeNotify(output: &output) } }
+
+  private func write(_ body: (inout OutputWindow) -> Void) -> [UInt8] {
+    withUnsafeTemporaryAllocation(byteCount: 32_768, alignment: 1) { area in
+      var output = OutputWindow(area)
+      body(&output)
       return Array(area.prefix(output.count))
     }
   }

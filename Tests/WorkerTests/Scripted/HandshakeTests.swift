@@ -180,7 +180,7 @@ import Testing
   func ownDelayIsNoReason() {
     let bench = WorkerBench.withIdentity(identities, tls: .strict)
     bench.worker.handshakes.inProgressMax = 1
-    let client = ScriptedClient(identities)
+    let client = ScriptedPeer(identities)
     bench.arrive(.client(0))
     bench.turn([.received(client.answer(), from: .client(0), buffer: 0)], expecting: Self.answers(0))
     // It answers while its flight is still on its way, so that the next step is not the peer's.
@@ -217,7 +217,7 @@ import Testing
     let bench = WorkerBench.withIdentity(
       identities, tls: .permissive, settings: WorkerSettings(timeouts),
       upstream: TargetAddress(unixPath: "/run/app.sock")!)
-    let client = ScriptedClient(identities)
+    let client = ScriptedPeer(identities)
     bench.turn(
       [.accepted(.client, on: .listener)],
       expecting: [
@@ -246,7 +246,7 @@ import Testing
     #expect(bench.worker.handshakes.inProgress == 0)
   }
 
-  private var hello: [UInt8] { ScriptedClient(identities).answer() }
+  private var hello: [UInt8] { ScriptedPeer(identities).answer() }
 }
 
 extension WorkerBench {

@@ -15,7 +15,7 @@ import Testing
   /// A connection whose app is there, and nobody has spoken.
   init() throws {
     let identities = try ScriptedIdentities()
-    hello = ScriptedClient(identities).answer()
+    hello = ScriptedPeer(identities).answer()
     bench = WorkerBench.withIdentity(identities, tls: .permissive)
     bench.turn(
       [.accepted(.client, on: .listener)],
