@@ -121,6 +121,17 @@ struct ProxyTests {
     fixture.stop()
   }
 
+  @Test("Workers of a proxy whose start failed behind them take nothing down with them")
+  func outlivedByItsWorkers() throws {
+    let app = try EchoApp()
+    defer { app.stop() }
+    var proxy: Proxy? = try Proxy(
+      Fixture.configuration(target: .address(app.address)), options: Proxy.Options(), log: Log(level: .error))
+    let address = try #require(proxy?.configuration.listeners[0].bind)
+    proxy = nil
+    #expect(try #require(Connection(to: address)).echoes("still here"))
+  }
+
   @Test("A connection that is there survives SIGTERM's drain until its own end")
   func drains() throws {
     let fixture = try Fixture()

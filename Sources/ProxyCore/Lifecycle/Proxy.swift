@@ -166,6 +166,9 @@ public final class Proxy: Sendable {
   }
 
   deinit {
+    // Workers that are still there keep what they write to, until the process ends with them: the endpoints could not be
+    // bound, or a worker has missed the end.
+    guard workers.allSatisfy({ $0.thread.hasEnded }) else { return }
     close(wake.rawValue)
     for worker in workers {
       close(worker.mailbox.wakeDescriptor.rawValue)
