@@ -79,8 +79,8 @@ final class AccessLogWriter: Sendable {
     EventDescriptor.notify(wake)
     var poll = pollfd(fd: ended.rawValue, events: Int16(POLLIN), revents: 0)
     // A stalled sink keeps its thread; the process ends without it.
-    guard Glibc.poll(&poll, 1, Self.finishTimeoutMilliseconds) > 0 else { return }
-    thread.withLock { $0?.join() }
+    let hasEnded = Glibc.poll(&poll, 1, Self.finishTimeoutMilliseconds) > 0
+    thread.withLock { hasEnded ? $0?.join() : $0?.detach() }
   }
 
   // MARK: The thread

@@ -30,10 +30,10 @@ final class Resolver: Sendable {
   /// Notified whenever a name's resolution changed or was tried for the first time.
   private let changed: Descriptor
   private let lookup: Lookup
-  private let thread = Mutex<PosixThread?>(nil)
 
   private struct State {
     var names: [HostPort: Entry] = [:]
+    var hasThread = false
     var isStopping = false
   }
 
@@ -52,15 +52,16 @@ final class Resolver: Sendable {
 
   /// Names to keep fresh from now on; others are forgotten. The thread starts with the first name.
   func watch(_ names: Set<HostPort>) {
-    state.withLock { state in
+    let startsThread = state.withLock { state in
       state.names = state.names.filter { names.contains($0.key) }
       for name in names where state.names[name] == nil { state.names[name] = Entry() }
+      guard !names.isEmpty, !state.hasThread else { return false }
+      state.hasThread = true
+      return true
     }
     EventDescriptor.notify(wake)
-    guard !names.isEmpty else { return }
-    thread.withLock { thread in
-      if thread == nil { thread = .start(name: "resolver") { self.run() } }
-    }
+    // Nobody waits for its end; see `stop`.
+    if startsThread { PosixThread.start(name: "resolver") { self.run() }.detach() }
   }
 
   func resolution(of name: HostPort) -> Resolution? { state.withLock { $0.names[name]?.resolution } }

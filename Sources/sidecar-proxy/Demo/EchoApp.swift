@@ -18,7 +18,7 @@ struct EchoApp: Sendable {
     else { throw StartError("demo: can't listen on 127.0.0.1: \(String(cString: strerror(errno)))") }
     self.address = address
     self.listener = listener
-    _ = PosixThread.start(name: "demo-app") { EchoApp.accept(on: listener) }
+    PosixThread.start(name: "demo-app") { EchoApp.accept(on: listener) }.detach()
   }
 
   /// Stops accepting; connections end with their clients.
@@ -35,7 +35,7 @@ struct EchoApp: Sendable {
       if connection < 0, errno == EAGAIN || errno == EINTR || errno == ECONNABORTED { continue }
       guard connection >= 0 else { return }
       DemoSocket.disableDelay(connection)
-      _ = PosixThread.start(name: "demo-app-conn") { echo(connection) }
+      PosixThread.start(name: "demo-app-conn") { echo(connection) }.detach()
     }
   }
 
