@@ -23,7 +23,8 @@ final class SimulatedNetwork {
       return listener.socket.isUnix ? .refused(errno: EAGAIN, after: 0) : .silence
     }
     world.upstreamConnected = { [unowned self] far, _, address in
-      if let listener = listeners[address] { world.queue(far, on: listener.socket) }
+      // The bare name is the initializer's: this closure would keep the world that keeps it.
+      if let listener = listeners[address] { self.world.queue(far, on: listener.socket) }
     }
   }
 

@@ -31,6 +31,10 @@ extension Simulation {
       }
     }
     guard let record = dialogue.record else { return }
+    let principals = [client, dialogue.server].compactMap { $0?.credentials.principal }
+    if record.tls == nil ? dialogue.loggedPrincipal != nil : !principals.contains(dialogue.loggedPrincipal ?? "") {
+      found.append("\(client.name) spoke as \(principals), and is logged as \(dialogue.loggedPrincipal ?? "nobody")")
+    }
     let isRefusal =
       switch record.reason {
       case .denied: isAdmitted && !dialogue.isPassedThrough

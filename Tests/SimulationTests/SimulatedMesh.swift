@@ -18,10 +18,20 @@ final class SimulatedMesh {
     case other
     /// One of another authority.
     case stranger
+
+    /// Nil for a party that doesn't speak TLS.
+    var principal: String? {
+      switch self {
+      case .none: nil
+      case .friend, .stranger: "spiffe://cluster.local/ns/web/sa/frontend"
+      case .other: "spiffe://cluster.local/ns/jobs/sa/nightly"
+      }
+    }
   }
 
   /// What rules with principals allow.
   static let friends = "spiffe://cluster.local/ns/web/**"
+  private static let proxyPrincipal = "spiffe://cluster.local/ns/app/sa/app"
 
   private let contexts: [TLSContext]
   /// The proxy's, of which each rotation takes the next one.
@@ -101,16 +111,15 @@ final class SimulatedMesh {
       let elsewhere = try DevelopmentAuthority(trustDomain: "cluster.local", now: SimulatedMesh.time, lifetime: years)
       bundle = authority.certificatePEM
       bundleElsewhere = elsewhere.certificatePEM
-      let issue = { (authority: borrowing DevelopmentAuthority, path: String) in
-        Person(
-          identity: try authority.issue(
-            SPIFFEID("spiffe://cluster.local/ns/\(path)"), now: SimulatedMesh.time, lifetime: years))
+      let issue = { (authority: borrowing DevelopmentAuthority, principal: String?) in
+        // Only a party without TLS has none.
+        Person(identity: try authority.issue(SPIFFEID(principal!), now: SimulatedMesh.time, lifetime: years))
       }
-      proxy = try issue(authority, "app/sa/app")
-      proxyRenewed = try issue(authority, "app/sa/app")
-      friend = try issue(authority, "web/sa/frontend")
-      other = try issue(authority, "jobs/sa/nightly")
-      stranger = try issue(elsewhere, "web/sa/frontend")
+      proxy = try issue(authority, SimulatedMesh.proxyPrincipal)
+      proxyRenewed = try issue(authority, SimulatedMesh.proxyPrincipal)
+      friend = try issue(authority, Credentials.friend.principal)
+      other = try issue(authority, Credentials.other.principal)
+      stranger = try issue(elsewhere, Credentials.stranger.principal)
     }
   }
 

@@ -17,6 +17,8 @@ final class Dialogue {
   /// The address at which the server was reached.
   var serverAddress = ""
   var record: AccessRecord?
+  /// Who the log says was at the encrypted end.
+  var loggedPrincipal: String?
 
   init(client: SimulatedParty, listener: Int, rules: SimulatedListenerRules) {
     self.client = client
@@ -96,6 +98,8 @@ final class Simulation {
   }
 
   deinit {
+    // A run that found something wrong ends there.
+    for slot in 0..<worker.connections.highWater { worker.connections[slot].freeTLS() }
     close(wake.rawValue)
     metrics.deallocate()
   }
@@ -178,12 +182,20 @@ final class Simulation {
   }
 
   private func collectRecords() {
-    while let record = accessLog.pop() {
+    while var record = accessLog.pop() {
+      let principal = record.principal?.text
+      record.principal?.free()
+      record.principal = nil
       let address = record.downstream?.description
       let dialogue = dialogues.first {
         $0.record == nil && SimulatedWorld.clientAddress($0.client.stream) == address
       }
-      if let dialogue { dialogue.record = record } else { recordsWithoutClient.append(record) }
+      guard let dialogue else {
+        recordsWithoutClient.append(record)
+        continue
+      }
+      dialogue.record = record
+      dialogue.loggedPrincipal = principal
     }
   }
 

@@ -11,22 +11,20 @@ package final class BackgroundJob<Value: Sendable>: Sendable {
   private let isJoined = Mutex(false)
 
   private final class Outcome: Sendable {
-    let body: @Sendable () throws -> Value
     let result = Mutex<Result<Value, any Error>?>(nil)
-
-    init(_ body: @escaping @Sendable () throws -> Value) { self.body = body }
-
-    func run() {
-      let result = Result { try body() }
-      self.result.withLock { $0 = result }
-    }
   }
 
   package init(_ body: @escaping @Sendable () throws -> Value) {
-    let outcome = Outcome(body)
+    let outcome = Outcome()
     self.outcome = outcome
     var thread = pthread_t()
-    let argument = Unmanaged.passRetained(ThreadMain { outcome.run() }).toOpaque()
+    // Only the thread keeps the closure, which often keeps whoever keeps the job.
+    let argument = Unmanaged.passRetained(
+      ThreadMain {
+        let result = Result { try body() }
+        outcome.result.withLock { $0 = result }
+      }
+    ).toOpaque()
     let result = pthread_create(
       &thread, nil,
       { argument in

@@ -196,10 +196,7 @@ extension Worker where K: ~Copyable {
     kernel.close(connection.pointee.downstream)
     if connection.pointee.upstream.isOpen { kernel.close(connection.pointee.upstream) }
     account(connection)
-    if let tls = connection.pointee.tls {
-      tls.deinitialize(count: 1)
-      tls.deallocate()
-    }
+    connection.freeTLS()
     connections.free(slot)
     links.budget.release()
     if connections.usedCount == 0 { kernel.notify(links.controlWake) }

@@ -48,6 +48,14 @@ struct TLSConnection: ~Copyable {
 }
 
 extension UnsafeMutablePointer<Connection> {
+  /// Frees what connections in the clear don't have. Before the engine of the session goes.
+  func freeTLS() {
+    guard let tls = pointee.tls else { return }
+    tls.deinitialize(count: 1)
+    tls.deallocate()
+    pointee.tls = nil
+  }
+
   /// Whether this direction's bytes leave sealed in TLS records.
   @inline(__always)
   func isSealing(_ direction: Direction) -> Bool {

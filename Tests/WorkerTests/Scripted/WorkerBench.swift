@@ -60,7 +60,11 @@ final class WorkerBench {
       settings: settings)
   }
 
-  deinit { metrics.deallocate() }
+  deinit {
+    // Most scripts leave their connections in the middle of something.
+    for slot in 0..<worker.connections.highWater { worker.connections[slot].freeTLS() }
+    metrics.deallocate()
+  }
 
   // MARK: Turns
 
