@@ -108,7 +108,7 @@ struct IdentityReloadTests {
     try files.write(files.issue())
     #expect(eventually { fixture.fingerprint != before })
     #expect(fixture.reloads == (1, 0))
-    #expect(fixture.log.contains(" INFO identity reloaded: \(IdentityFiles.id), valid until "))
+    #expect(eventually { fixture.log.contains(" INFO identity reloaded: \(IdentityFiles.id), valid until ") })
     #expect(fixture.proxy.lastIdentityReload?.failure == nil && fixture.proxy.lastIdentityReload != nil)
     fixture.stop()
   }
