@@ -20,8 +20,6 @@ FUZZ_FLAGS = -c release --scratch-path $(FUZZ_BUILD) --sanitize=address --disabl
   -Xlinker --whole-archive -Xlinker $(FUZZER) -Xlinker --no-whole-archive -Xlinker -lstdc++
 TARGETS := client-hello configuration endpoints handshakes principals records worker
 SECONDS := 60
-# Allocation counts mean nothing under a sanitizer.
-SANITIZED := --skip AllocationTests
 # Programs for the tests that Debian doesn't have.
 TOOLS := $(CURDIR)/.build/tools
 export PATH := $(TOOLS):$(PATH)
@@ -80,15 +78,14 @@ fuzz-corpora: setup ## Add what the fuzzers have found to the corpora in the rep
 	swift build --build-tests $(FUZZ_FLAGS)
 	scripts/fuzz $(FUZZ_BUILD) merge $(TARGETS)
 
-# A sanitizer's runtime makes calls that a confined proxy never needs.
-asan tsan: export SIDECAR_CONFINEMENT := off
+asan: setup-tests ## All tests under AddressSanitizer, leaks included; ONLY=TLSTests runs some
+	SIDECAR_TEST_TOOLS=required scripts/sanitized address $(if $(ONLY),--filter '$(ONLY)',all)
 
-asan: setup-tests ## Unit, kernel and loopback tests under AddressSanitizer
-	SIDECAR_TEST_TOOLS=required ASAN_OPTIONS=detect_leaks=0 \
-	  swift test --sanitize=address --scratch-path .build-asan --disable-xctest $(SANITIZED)
+asan-quick: setup-tests ## The same with few of those that run the real binary, as CI does
+	SIDECAR_TEST_TOOLS=required scripts/sanitized address quick
 
-tsan: setup-tests ## The same under ThreadSanitizer
-	SIDECAR_TEST_TOOLS=required swift test --sanitize=thread --scratch-path .build-tsan --disable-xctest $(SANITIZED)
+tsan: setup-tests ## All tests under ThreadSanitizer; ONLY=TLSTests runs some
+	SIDECAR_TEST_TOOLS=required scripts/sanitized thread $(if $(ONLY),--filter '$(ONLY)',all)
 
 setup-bench: setup ## Install the proxies and tools that the benchmark measures with
 	@scripts/install-packages bench

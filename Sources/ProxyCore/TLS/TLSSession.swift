@@ -18,9 +18,10 @@ import COpenSSL
 ///
 /// Used by one thread, the one whose engine it was made with. It may be moved: nothing points to it.
 struct TLSSession: ~Copyable {
+  // The first member is no optional: swiftc 6.3 breaks on that when it instruments for ThreadSanitizer.
+  let engine: UnsafeMutablePointer<TLSEngine.State>
   /// libssl's part; nil once it has handed over.
   var ssl: OpaquePointer?
-  let engine: UnsafeMutablePointer<TLSEngine.State>
   /// Keeps the certificates and keys that the session began with; others may have taken their place for new sessions.
   private let context: Unmanaged<TLSContext>
   /// Where tickets for this destination are kept; nil for a server, or when nothing is to be resumed.
