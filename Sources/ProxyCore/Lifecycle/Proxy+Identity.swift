@@ -88,7 +88,9 @@ extension Proxy {
         return
       }
       if let validFrom = error.validFrom {
-        watches.patience.lookAgain(at: Clocks.monotonicNanoseconds(at: validFrom, now: now))
+        // Not by `now`, which is from before the files were read: the look would come too early by as much.
+        let present = Clocks.monotonicNanoseconds
+        watches.patience.lookAgain(at: Clocks.monotonicNanoseconds(at: validFrom, now: present))
       }
       log.error("\(reason); refused, the identity in use stays\(error.validFrom == nil ? "" : " until then")")
       state.withLock { state in
