@@ -34,10 +34,14 @@ struct TLSConnection: ~Copyable {
 
   /// Opens records; see `TLSSession.decrypt`. What the protocol has to answer is kept.
   mutating func open(_ ciphertext: inout InputWindow, _ plaintext: inout OutputWindow) -> TLSSession.DecryptOutcome {
-    var answers = OutputWindow(protocolBytes, count: protocolByteCount)
-    let outcome = session.decrypt(input: &ciphertext, plaintext: &plaintext, output: &answers)
-    protocolByteCount = answers.count
-    return outcome
+    while true {
+      // Behind close_notify there is nothing to say any more (RFC 8446 section 6.1); libssl answers all the same.
+      if session.closeNotifySent { protocolByteCount = 0 }
+      var answers = OutputWindow(protocolBytes, count: protocolByteCount)
+      let outcome = session.decrypt(input: &ciphertext, plaintext: &plaintext, output: &answers)
+      protocolByteCount = answers.count
+      guard outcome == .needsOutput, session.closeNotifySent else { return outcome }
+    }
   }
 
   /// Moves what the protocol has to say into `records`, which has room for it.
