@@ -79,6 +79,10 @@ final class SimulatedMesh {
     return TicketKey(destination: SocketAddress(ip: IPAddress(v4: 1), port: 1), expectation: UInt32(index))
   }
 
+  /// Makes the certificates, if they are not there yet: on random numbers of their own, which must not come in between
+  /// those of a simulation.
+  static func prepare() throws { _ = try people.get() }
+
   /// Runs something on libcrypto's seeded random numbers.
   static func seeded<Result>(_ seed: UInt64, _ body: () throws -> Result) rethrows -> Result {
     seeded_random_begin(seed)

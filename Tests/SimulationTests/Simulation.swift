@@ -61,6 +61,7 @@ final class Simulation {
   ///
   /// - Parameter prepare: has its way with the simulation before it begins.
   static func play(_ scenario: Scenario, prepare: (Simulation) -> Void = { _ in }) throws -> Simulation {
+    try SimulatedMesh.prepare()
     var cryptography = scenario.chance.part(0x715)
     return try SimulatedMesh.seeded(cryptography.next()) {
       let simulation = try Simulation(scenario)
