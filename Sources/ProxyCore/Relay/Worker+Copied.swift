@@ -30,6 +30,9 @@ extension Worker where K: ~Copyable {
   mutating func continueCopying(
     _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction
   ) {
+    // What was sent may have been TLS's own, in between: then it reads, or waits for more, already.
+    let inFlight = connection.pointee.inFlight
+    guard !inFlight.contains(.receive(direction)), !inFlight.contains(.pollSource(direction)) else { return }
     let half = connection.half(direction)
     if half.pointee.modeVotes >= Self.smallVotes {
       half.pointee.mode = .buffered

@@ -1,5 +1,6 @@
-// Goal: the end of a TLS stream is what the peer said it is, in however many pieces it says so. Method: a scripted kernel,
-// a worker with an identity, and peers that are real TLS sessions in memory, on either side.
+// Goal: the end of a TLS stream is what the peer said it is, in however many pieces it says so, and what TLS itself has to say
+// disturbs no stream. Method: a scripted kernel, a worker with an identity, and peers that are real TLS sessions in memory, on
+// either side.
 
 import Glibc
 import IOUring
@@ -72,6 +73,35 @@ import Testing
     #expect(relay.bench.closedMutual(.tlsTruncated) == 1)
     relay.bench.expectNothingHeld()
   }
+
+  @Test("A record of TLS's own, in the middle of bulk that waits for more, leaves the waiting as it is")
+  func ownRecordInBulk() throws {
+    let bench = try inbound().bench
+    let full = String(repeating: "x", count: 4_096)
+    for last in [false, false, true] {
+      bench.turn(
+        [.received(full, from: .server, buffer: 0, socketNonEmpty: true)],
+        expecting: [.recycle(0), .sendAnything(.client)] + (last ? [] : [.receive(.server, expectsData: true)]))
+      bench.turn(
+        [.sent(try sentToClient(bench), to: .client)],
+        expecting: last ? [.receive(.server, into: Worker<ScriptedKernel>.bulkReceiveSize)] : [])
+    }
+    bench.turn([.received(full, from: .server)], expecting: [.sendAnything(.client)])
+    bench.turn([.sent(try sentToClient(bench), to: .client)], expecting: [.poll(.server, .readable)])
+
+    // As `sendProtocolBytes` does it.
+    let chunk = bench.worker.chunks.take()
+    let answer = Piece(base: try #require(chunk), count: 2, home: .chunk)
+    bench.direct(expecting: [.sendAnything(.client)]) {
+      bench.worker.send(answer, 0, bench.worker.connections[0], .toDownstream)
+    }
+    bench.turn([.sent(2, to: .client)], expecting: [])
+    bench.turn(
+      [.ready(.server, .readable, events: POLLIN)],
+      expecting: [.receive(.server, into: Worker<ScriptedKernel>.bulkReceiveSize)])
+  }
+
+  private func sentToClient(_ bench: WorkerBench) throws -> Int { try #require(bench.script.lastSent[.client]).count }
 
   // MARK: Beginnings
 

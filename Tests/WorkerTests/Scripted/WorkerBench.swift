@@ -86,6 +86,15 @@ final class WorkerBench {
     turn(events, expecting: steps, sourceLocation: sourceLocation)
   }
 
+  /// What a call of a part of the worker does, outside of any turn.
+  func direct(
+    expecting steps: [Step], sourceLocation: Testing.SourceLocation = #_sourceLocation, _ body: () -> Void
+  ) {
+    script.begin(completing: [], expecting: steps)
+    body()
+    check(sourceLocation)
+  }
+
   /// What the worker does when the control thread's commands reach it.
   func command(
     _ commands: WorkerCommand..., expecting steps: [Step], sourceLocation: Testing.SourceLocation = #_sourceLocation
