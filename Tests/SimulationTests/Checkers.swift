@@ -111,7 +111,7 @@ extension Simulation {
       found.append("\(party?.name ?? "") heard an end without close_notify, reason: \(record.reason.label)")
     }
     // Of a sealed piece that was cut nobody knows how much was of use. A timeout cuts, too, where bytes are held.
-    let isExact = client.credentials == .none || !(record.reason.cutsStream || client.hasReset)
+    let isExact = client.credentials == .none || !(record.reason.cutsStream || client.seen == .reset)
     if record.receivedBytes > client.sent || (isExact && record.sentBytes < client.received) {
       found.append(
         "\(client.name) sent \(client.sent) and received \(client.received), but the log says "
