@@ -91,7 +91,7 @@ import Testing
 
     // As `sendProtocolBytes` does it.
     let chunk = bench.worker.chunks.take()
-    let answer = Piece(base: try #require(chunk), count: 2, home: .chunk)
+    let answer = Piece(base: chunk, count: 2, home: .chunk)
     bench.direct(expecting: [.sendAnything(.client)]) {
       bench.worker.send(answer, 0, bench.worker.connections[0], .toDownstream)
     }
