@@ -7,8 +7,10 @@ import Synchronization
 
 /// One end of a connection. Closed with the last reference.
 package final class Connection: Sendable {
-  package let descriptor: Int32
-  private let isClosed = Mutex(false)
+  /// -1 once it is closed: the number may be another socket's by then, and calls fail with EBADF in place of taking that
+  /// one's bytes.
+  package var descriptor: Int32 { openDescriptor.withLock { $0 } }
+  private let openDescriptor: Mutex<Int32>
 
   /// How a stream ended.
   package enum Ending: Sendable, Equatable {
@@ -22,7 +24,7 @@ package final class Connection: Sendable {
   package static let callTimeout = 60
 
   package init(taking descriptor: Int32, timeoutSeconds: Int = Connection.callTimeout) {
-    self.descriptor = descriptor
+    openDescriptor = Mutex(descriptor)
     let timeout = timeval(tv_sec: timeoutSeconds, tv_usec: 0)
     setOption(descriptor, SOL_SOCKET, SO_RCVTIMEO, timeout)
     setOption(descriptor, SOL_SOCKET, SO_SNDTIMEO, timeout)
@@ -166,9 +168,7 @@ package final class Connection: Sendable {
 
   /// Wakes a thread that blocks in a call of this connection.
   package func abandon() {
-    isClosed.withLock { isClosed in
-      if !isClosed { shutdown(descriptor, Int32(SHUT_RDWR)) }
-    }
+    openDescriptor.withLock { if $0 >= 0 { shutdown($0, Int32(SHUT_RDWR)) } }
   }
 
   /// Waits for a reset, for both FINs, or for `abandon`; reads nothing.
@@ -185,9 +185,9 @@ package final class Connection: Sendable {
   }
 
   package func close() {
-    isClosed.withLock { isClosed in
-      if !isClosed { Glibc.close(descriptor) }
-      isClosed = true
+    openDescriptor.withLock { descriptor in
+      if descriptor >= 0 { Glibc.close(descriptor) }
+      descriptor = -1
     }
   }
 }
