@@ -80,7 +80,9 @@ final class AccessLogWriter: Sendable {
     var poll = pollfd(fd: ended.rawValue, events: Int16(POLLIN), revents: 0)
     // A stalled sink keeps its thread; the process ends without it.
     let hasEnded = Glibc.poll(&poll, 1, Self.finishTimeoutMilliseconds) > 0
-    thread.withLock { hasEnded ? $0?.join() : $0?.detach() }
+    thread.withLock { thread in
+      if hasEnded { thread?.join() } else { thread?.detach() }
+    }
   }
 
   // MARK: The thread

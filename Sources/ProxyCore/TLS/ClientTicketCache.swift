@@ -5,8 +5,8 @@ import COpenSSL
 
 /// Where a ticket may be used again: the same destination, as long as the same peers are expected there.
 ///
-/// Whom a mesh rule expects is part of the key, so that a ticket that was obtained while one identity was expected is never
-/// offered where another one is, whatever a reload has made of the rules.
+/// Whom a mesh rule expects is part of the key, so that a reload of the rules leaves no tickets that would be offered in vain.
+/// It proves nothing: whoever resumes is held to the rule like any other peer.
 struct TicketKey: Equatable {
   let destination: SocketAddress
   /// See `MeshRules.expectation`.
@@ -53,7 +53,7 @@ struct ClientTicketCache: ~Copyable {
     self.scope = scope
   }
 
-  /// Takes the newest ticket for `key` out of the cache. Those that are too old, or whose server's certificate has expired
+  /// Takes a ticket for `key` out of the cache. Those that are too old, or whose server's certificate has expired
   /// since, are dropped on the way.
   mutating func take(_ key: TicketKey, now: Int64) -> Ticket? {
     let first = Self.firstSlot(of: key)

@@ -147,16 +147,26 @@ struct Pair {
     }
   }
 
+  /// Carries the handshake to its end on the client's side. The server has still to hear so.
+  func runUntilClientIsComplete() {
+    client.step()
+    carryToServer()
+    server.step()
+    carryToClient()
+    client.step()
+  }
+
   /// Carries the handshake to its end on both sides; the ticket is left in the client's inbox.
   func runWithoutTicket() {
-    client.step()
-    for _ in 0..<2 {
-      (server.inbox, client.outbox) = (client.outbox, [])
-      server.step()
-      (client.inbox, server.outbox) = (server.outbox, [])
-      if !client.isComplete { client.step() }
-    }
+    runUntilClientIsComplete()
+    carryToServer()
+    server.step()
+    carryToClient()
   }
+
+  /// All that the client has said, at once.
+  func carryToServer() { (server.inbox, client.outbox) = (client.outbox, []) }
+  func carryToClient() { (client.inbox, server.outbox) = (server.outbox, []) }
 
   /// `run` in pieces of so many bytes.
   func run(pieces size: Int, outputRoom: Int = 64 * 1024) {

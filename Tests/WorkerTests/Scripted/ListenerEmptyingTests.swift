@@ -24,9 +24,7 @@ import Testing
     bench.advance(milliseconds(1), expecting: [.cancel(.accept(.listener))])
     bench.turn(
       [.failed(.accept(.listener), ECANCELED)],
-      expecting: [.acceptNow(.listener, gives: .client)] + WorkerBench.connecting(to: Self.target) + [
-        .acceptNow(.listener, fails: EAGAIN), .close(.listener),
-      ])
+      expecting: WorkerBench.closingListener(taking: (.client, .server), connectingTo: Self.target))
     #expect(bench.worker.connections.usedCount == 2)
     #expect(bench.listenersAreQuiet)
   }
@@ -43,9 +41,8 @@ import Testing
     // The second goes beyond the limit: it would be reset otherwise.
     bench.turn(
       [.failed(.poll(.listener, .readable), ECANCELED)],
-      expecting: [.acceptNow(.listener, gives: .client)] + WorkerBench.connecting(to: Self.target)
-        + [.acceptNow(.listener, gives: last)] + WorkerBench.connecting(last, .secondServer, to: Self.target)
-        + [.acceptNow(.listener, fails: EAGAIN), .close(.listener)])
+      expecting: WorkerBench.closingListener(
+        taking: (.client, .server), (last, .secondServer), connectingTo: Self.target))
     #expect(bench.worker.connections.usedCount == 2)
     #expect(bench.listenersAreQuiet)
   }

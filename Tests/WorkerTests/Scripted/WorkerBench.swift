@@ -177,6 +177,13 @@ final class WorkerBench {
     [.close(client), .close(server), .notify(.control)]
   }
 
+  /// How a listener ends behind its last completion: what waits in the queue is taken.
+  static func closingListener(taking clients: (Descriptor, Descriptor)..., connectingTo target: String) -> [Step] {
+    clients.flatMap { client, server in
+      [.acceptNow(.listener, gives: client)] + connecting(client, server, to: target)
+    } + [.acceptNow(.listener, fails: EAGAIN), .close(.listener)]
+  }
+
   // MARK: What was counted and what is held
 
   var isStopping: Bool { worker.stops }
