@@ -64,9 +64,9 @@ struct ConfigurationOptions: ParsableArguments {
   var path: String? { config ?? getenv(Configuration.fileEnvironmentVariable).map { String(cString: $0) } }
 
   /// Flag over environment over file over default.
-  func load() throws(ConfigurationError) -> Configuration.Loaded {
+  func load(isReload: Bool = false) throws(ConfigurationError) -> Configuration.Loaded {
     try Configuration.load(
-      file: path, environment: ProcessEnvironment.variables, flags: flags, forwards: forward)
+      file: path, environment: ProcessEnvironment.variables, flags: flags, forwards: forward, isReload: isReload)
   }
 }
 

@@ -8,9 +8,9 @@ import Testing
 
 @Suite("Configuration files")
 struct ConfigurationFileTests {
-  private func message(_ path: String) -> String {
+  private func message(_ path: String, isReload: Bool = false) -> String {
     do throws(ConfigurationError) {
-      _ = try Configuration.load(file: path)
+      _ = try Configuration.load(file: path, isReload: isReload)
       return ""
     } catch {
       return error.description
@@ -73,6 +73,39 @@ struct ConfigurationFileTests {
       #expect(
         message(path).hasPrefix("\(path): can't read the file: Too many levels of symbolic links; its symbolic links"))
     }
+  }
+
+  @Test("A pipe that somebody has written to is read at the start; it can't be read again")
+  func pipe() throws {
+    var ends: [Int32] = [-1, -1]
+    try #require(Glibc.pipe(&ends) == 0)
+    defer { close(ends[0]) }
+    let path = "/dev/fd/\(ends[0])"
+    let bytes = Array(someListener.utf8)
+    #expect(Glibc.write(ends[1], bytes, bytes.count) == bytes.count)
+    #expect(
+      message(path, isReload: true)
+        == "\(path): this is a pipe, which can be read only once; only a regular file can be loaded again")
+    close(ends[1])
+    let expected = try load(someListener)
+    #expect(try Configuration.load(file: path) == expected)
+    #expect(message(path) == "\(path): this is a pipe, which nobody writes to; give the path of a regular file")
+  }
+
+  @Test("A FIFO that nobody writes to keeps nobody waiting", arguments: [false, true])
+  func fifo(isReload: Bool) throws {
+    try withDirectory { directory in
+      let path = "\(directory)/file"
+      #expect(mkfifo(path, 0o600) == 0)
+      #expect(message(path, isReload: isReload).hasPrefix("\(path): this is a pipe, which "))
+    }
+  }
+
+  @Test("A terminal on which nobody types doesn't keep a reload waiting")
+  func terminal() {
+    #expect(
+      message("/dev/ptmx", isReload: true)
+        == "/dev/ptmx: can't read the file: Resource temporarily unavailable; only a regular file can be loaded again")
   }
 
   @Test("An endless file is given up after a megabyte")

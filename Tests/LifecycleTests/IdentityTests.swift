@@ -58,6 +58,21 @@ struct IdentityStartTests {
     }
   }
 
+  @Test("What is no regular file stops the start, and nobody waits for it")
+  func refusesOtherKinds() throws {
+    let files = try IdentityFiles()
+    var identity = files.identity
+    identity.certificate = files.root.path + "/fifo"
+    #expect(mkfifo(identity.certificate, 0o600) == 0)
+    identity.privateKey = "/dev/zero"
+    identity.trustBundle = files.root.path
+    #expect(
+      try refusal(identity)
+        == identity.files.map {
+          "identity: \($0): is a pipe, a device or a directory; give the path of a regular file in PEM"
+        })
+  }
+
   @Test("An expired certificate stops the start")
   func refusesExpired() throws {
     let files = try IdentityFiles(lifetime: 60, issuedAgo: 3_600)
@@ -176,6 +191,22 @@ struct IdentityReloadTests {
     #expect(errors.first?.hasSuffix("refused, the identity in use stays") == true)
     #expect(fixture.proxy.lastIdentityReload?.failure?.contains("tls.crt: holds no certificate") == true)
     try files.write(files.issue())
+    #expect(eventually { fixture.reloads == (1, 1) })
+    #expect(fixture.fingerprint != before)
+    fixture.stop()
+  }
+
+  @Test("A FIFO in the place of a file is refused on a reload, and keeps nobody waiting")
+  func refusesFIFO() throws {
+    let files = try IdentityFiles()
+    let fixture = try IdentityProxy(files.identity)
+    let before = fixture.fingerprint
+    #expect(mkfifo(files.root.path + "/fifo", 0o600) == 0)
+    #expect(rename(files.root.path + "/fifo", files.identity.privateKey) == 0)
+    #expect(eventually { fixture.proxy.lastIdentityReload?.failure?.contains("tls.key: is a pipe, a device") == true })
+    #expect(fixture.fingerprint == before)
+    // In place, both would go into the FIFO.
+    try files.rename(files.issue())
     #expect(eventually { fixture.reloads == (1, 1) })
     #expect(fixture.fingerprint != before)
     fixture.stop()

@@ -232,7 +232,7 @@ struct ReloadTests {
     options.watch = try FileWatch(paths: [path])
     options.load = { () throws(Proxy.LoadFailure) in
       do throws(ConfigurationError) {
-        return try Configuration.load(file: path).configuration
+        return try Configuration.load(file: path, isReload: true).configuration
       } catch {
         throw Proxy.LoadFailure(lines: error.diagnostics.map(\.description))
       }

@@ -77,6 +77,23 @@ struct ReloadTests {
     try sidecar.stop()
   }
 
+  @Test(
+    "A configuration from a pipe serves for the start; a reload refuses it and keeps what runs",
+    arguments: ["--config /dev/stdin < <(cat \"$4\")", "--config <(cat \"$4\")"])
+  func configurationFromPipe(arguments: String) throws {
+    let app = try AppServer.echo()
+    let sidecar = try SidecarProcess(
+      [try .init(to: app)], launcher: ["bash", "-c", "exec \"$1\" run \(arguments)", "bash"])
+    let client = try sidecar.connect()
+    try client.ping()
+    sidecar.process.signal(SIGHUP)
+    try sidecar.awaitMetrics("the reload fails") { Self.reloads($0, "failure") == 1 }
+    #expect(sidecar.process.errorOutput.contains("this is a pipe, which can be read only once"))
+    try client.ping()
+    try sidecar.connect().ping()
+    try sidecar.stop()
+  }
+
   @Test("A new listener whose port is taken: the whole reload is refused")
   func portInUse() throws {
     let app = try AppServer.echo()

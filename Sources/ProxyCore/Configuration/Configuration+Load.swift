@@ -19,15 +19,16 @@ extension Configuration {
   ///   - environment: Every variable of the process; only those that begin with `SIDECAR_` matter.
   ///   - flags: The flags of `Configuration.scalars` that were given, with their dashes (`--timeouts-connect`).
   ///   - forwards: The values of `--forward`: each is an inbound listener `forward-1`, `forward-2`, ….
+  ///   - isReload: Whether a proxy runs already, with what was loaded before.
   /// - Throws: Everything that is wrong, all at once: what can't be read, what can't be parsed, and what contradicts
   ///   itself.
   public static func load(
     file: String?, environment: [(String, String)] = [], flags: [(flag: String, value: String)] = [],
-    forwards: [String] = []
+    forwards: [String] = [], isReload: Bool = false
   ) throws(ConfigurationError) -> Loaded {
     let content: [UInt8]?
     do throws(Diagnostic) {
-      content = if let file { try ConfigurationFile.read(file) } else { nil }
+      content = if let file { try ConfigurationFile.read(file, isReload: isReload) } else { nil }
     } catch {
       throw ConfigurationError(diagnostics: [error])
     }

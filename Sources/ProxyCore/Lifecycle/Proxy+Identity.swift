@@ -14,12 +14,12 @@ extension Proxy {
     _ identity: Configuration.Identity, replacing previous: TLSContext? = nil
   ) throws(LoadFailure) -> (context: TLSContext, warnings: [String]) {
     let unreadable = identity.files.compactMap { path -> TLSMaterialError? in
-      let file = open(path, O_RDONLY | O_CLOEXEC)
-      guard file < 0 else {
-        close(file)
+      do throws(TLSMaterialError) {
+        close(try PEMBytes.open(path).descriptor)
         return nil
+      } catch {
+        return error
       }
-      return TLSMaterialError(.unreadable(errno), file: path)
     }
     guard unreadable.isEmpty else { throw LoadFailure(lines: unreadable.map { "identity: \($0)" }) }
     var warnings: [String] = []

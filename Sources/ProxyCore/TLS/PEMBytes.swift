@@ -23,12 +23,9 @@ struct PEMBytes: ~Copyable {
 
   /// Reads a whole file. `mode` receives its permission bits.
   static func read(path: String, mode: inout mode_t) throws(TLSMaterialError) -> PEMBytes {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw TLSMaterialError(.unreadable(errno), file: path) }
+    let (descriptor, fileMode) = try open(path)
     defer { close(descriptor) }
-    var status = stat()
-    guard fstat(descriptor, &status) == 0 else { throw TLSMaterialError(.unreadable(errno), file: path) }
-    mode = status.st_mode & 0o7777
+    mode = fileMode & 0o7777
     let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.sizeMax + 1, alignment: 1)
     var count = 0
     var failure: TLSMaterialError.Reason?
@@ -46,6 +43,23 @@ struct PEMBytes: ~Copyable {
     let bytes = PEMBytes(adopting: memory, count: count)
     if let failure { throw TLSMaterialError(failure, file: path) }
     return bytes
+  }
+
+  /// Opens a regular file for reading, and nothing else: a FIFO or a terminal would keep the control thread waiting for
+  /// whoever writes to it, and with it signals, reloads and the drain.
+  /// - Returns: the descriptor, which is the caller's, and the file's mode.
+  static func open(_ path: String) throws(TLSMaterialError) -> (descriptor: Int32, mode: mode_t) {
+    // Without O_NONBLOCK, already opening a FIFO lasts until somebody opens it for writing (fifo(7)).
+    let descriptor = Glibc.open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+    guard descriptor >= 0 else { throw TLSMaterialError(.unreadable(errno), file: path) }
+    var status = stat()
+    let result = fstat(descriptor, &status)
+    guard result == 0, status.st_mode & S_IFMT == S_IFREG else {
+      let reason: TLSMaterialError.Reason = result == 0 ? .notRegular : .unreadable(errno)
+      close(descriptor)
+      throw TLSMaterialError(reason, file: path)
+    }
+    return (descriptor, status.st_mode)
   }
 
   deinit {
@@ -93,7 +107,7 @@ struct PEMBytes: ~Copyable {
     return (0...(count - length)).contains { memcmp(start + $0, text.utf8Start, length) == 0 }
   }
 
-  /// More than any bundle needs; what keeps a wrong path (a device, a log) from filling the memory.
+  /// More than any bundle needs; what keeps a wrong path (a log) from filling the memory.
   private static let sizeMax = 1 << 20
 }
 

@@ -17,6 +17,8 @@ public struct TLSMaterialError: Error, Sendable, Equatable, CustomStringConverti
   public enum Reason: Error, Sendable, Equatable {
     /// errno of open(2) or read(2).
     case unreadable(Int32)
+    /// A FIFO, a device or a directory.
+    case notRegular
     case tooLarge
     case noCertificate
     case malformedCertificate
@@ -46,6 +48,8 @@ public struct TLSMaterialError: Error, Sendable, Equatable, CustomStringConverti
     switch reason {
     case .unreadable(let code):
       "can't be read: \(String(cString: strerror(code))); check the path, the volume and the permissions"
+    case .notRegular:
+      "is a pipe, a device or a directory; give the path of a regular file in PEM"
     case .tooLarge:
       "is larger than 1 MiB; is this the right file?"
     case .noCertificate:

@@ -56,7 +56,7 @@ struct Run: ParsableCommand {
     let options = options
     result.load = { () throws(Proxy.LoadFailure) in
       do throws(ConfigurationError) {
-        let loaded = try options.load()
+        let loaded = try options.load(isReload: true)
         for warning in loaded.warnings { log.warning("\(warning)") }
         return loaded.configuration
       } catch {
