@@ -18,10 +18,12 @@ struct ReloadPlanTests {
   private let a = listener("a", port: 1)
   private let b = listener("b", port: 2)
 
-  private func plan(_ active: [Configuration.Listener], _ new: [Configuration.Listener]) -> ReloadPlan {
+  private func plan(
+    _ active: [Configuration.Listener], _ new: [Configuration.Listener], leaving: [ActiveListener] = []
+  ) -> ReloadPlan {
     let numbered = active.enumerated().map { ActiveListener(id: ListenerID(rawValue: $0), listener: $1) }
     return ReloadPlan(
-      active: numbered, running: Configuration(listeners: active), new: Configuration(listeners: new))
+      active: numbered, leaving: leaving, running: Configuration(listeners: active), new: Configuration(listeners: new))
   }
 
   @Test("The same configuration is no change")
@@ -55,6 +57,18 @@ struct ReloadPlanTests {
       let plan = plan([a], [other])
       #expect(plan.added == [other] && plan.removed.map(\.listener) == [a] && plan.updated.isEmpty)
     }
+  }
+
+  @Test("Who is removed, now or shortly before, makes room at once where an added one has the address")
+  func displaced() {
+    let leaving = ActiveListener(id: ListenerID(rawValue: 7), listener: Self.listener("c", port: 3))
+    #expect(plan([a, b], [b], leaving: [leaving]).displaced.isEmpty)
+    #expect(plan([a, b], [b, Self.listener("d", port: 4)], leaving: [leaving]).displaced.isEmpty)
+    #expect(plan([a, b], [b, Self.listener("d", port: 1)], leaving: [leaving]).displaced == [ListenerID(rawValue: 0)])
+    #expect(plan([a], [a, leaving.listener], leaving: [leaving]).displaced == [leaving.id])
+    var everywhere = Self.listener("d", port: 3)
+    everywhere.bind = SocketAddress(ip: IPAddress(v4: 0), port: 3)
+    #expect(plan([a], [a, everywhere], leaving: [leaving]).displaced == [leaving.id])
   }
 
   @Test("What needs a restart is named and keeps its value; the rest takes effect")

@@ -225,7 +225,13 @@ final class Simulation {
     case .removeAndAddListener:
       guard world.openDescriptorCount < world.descriptorsMax else { return }
       let removed = listeners.removeFirst()
-      mailbox.post(.removeListener(removed.id))
+      // Half of them as if the other one had their address: then who is in the middle of connecting is lost.
+      if removed.id.rawValue.isMultiple(of: 2) {
+        arriveHalfway(at: removed)
+        mailbox.post(.removeListener(removed.id))
+      } else {
+        mailbox.post(.closeListener(removed.id))
+      }
       addListener(removed.rules)
     case .updateSettings:
       mailbox.post(.updateSettings(Scenario.settings(&random)))

@@ -22,10 +22,10 @@ extension Worker where K: ~Copyable {
   /// carry it (TCP_DELACK_MAX); the rest is for the way through the network.
   private static var emptyingTime: UInt64 { 250_000_000 }
 
-  /// Stops accepting, for the end of the process. Closing a listening socket resets the connections in its queue and those
-  /// on their way there, whose clients believe that they are connected: so the queue is closed to new ones first, and
-  /// emptied for a moment. A client that comes in between hears nothing, tries again after a second (RFC 6298) and is
-  /// refused by then.
+  /// Stops accepting, since the process ends or the configuration no longer has this listener. Closing a listening socket
+  /// resets the connections in its queue and those on their way there, whose clients believe that they are connected: so
+  /// the queue is closed to new ones first, and emptied for a moment. A client that comes in between hears nothing, tries
+  /// again after a second (RFC 6298) and is refused by then.
   mutating func emptyListener(_ id: ListenerID) {
     guard let listener = listeners[id], listener.phase == .open else { return }
     kernel.stopQueueing(listener.descriptor)
@@ -42,20 +42,21 @@ extension Worker where K: ~Copyable {
       if closesAt > time {
         listenersCloseAt = min(listenersCloseAt, closesAt)
       } else {
-        closeListener(id, listener)
+        beginClosing(id, listener)
       }
     }
   }
 
-  /// Stops accepting at once, since another listener may want the address. What is in the queue is taken all the same.
-  /// One that is being emptied closes when that is over.
-  mutating func removeListener(_ id: ListenerID) {
-    guard let listener = listeners[id], listener.phase == .open else { return }
-    kernel.stopQueueing(listener.descriptor)
-    closeListener(id, listener)
+  /// Closes a listener without emptying it for a moment, or ends that moment, since another listener takes its address: the
+  /// kernel spreads clients over both (SO_REUSEPORT), and those that it sends to the closed queue would hear nothing for a
+  /// second. What is in the queue is taken all the same.
+  mutating func closeListener(_ id: ListenerID) {
+    guard let listener = listeners[id], listener.phase != .closing else { return }
+    if listener.phase == .open { kernel.stopQueueing(listener.descriptor) }
+    beginClosing(id, listener)
   }
 
-  private mutating func closeListener(_ id: ListenerID, _ listener: Listener) {
+  private mutating func beginClosing(_ id: ListenerID, _ listener: Listener) {
     listeners[id]?.phase = .closing
     if listener.waiting == .nothing { finishRemoving(id) } else { kernel.submitCancel(acceptToken(id)) }
   }

@@ -29,14 +29,16 @@ extension Proxy {
   private func apply(_ new: Configuration, _ watches: inout Watches) throws(LoadFailure) {
     let (running, active, isServing) = state.withLock { ($0.configuration, $0.active, $0.drain.phase == .serving) }
     guard isServing else { throw LoadFailure(lines: ["the proxy is draining; a new configuration comes too late"]) }
-    let plan = ReloadPlan(active: active, running: running, new: new)
+    let now = Clocks.monotonicNanoseconds
+    let leaving = state.withLock { $0.leaving }.filter { $0.until > now }
+    let plan = ReloadPlan(active: active, leaving: leaving.map(\.listener), running: running, new: new)
     let effective = plan.effective(running: running, new: new)
     let violations = options.confinement?.violations(by: effective) ?? []
     guard violations.isEmpty else { throw LoadFailure(lines: violations) }
     let replacement = try otherIdentity(new.identity, than: running.identity)
     let opened: [(listener: ActiveListener, sockets: [Descriptor])]
     do throws(LoadFailure) {
-      opened = try open(plan.added, beside: active)
+      opened = try open(plan.added, beside: active + leaving.map(\.listener))
     } catch {
       replacement?.watch?.close()
       throw error
@@ -65,6 +67,7 @@ extension Proxy {
       directory.remove(listener.id)
       post(.removeListener(listener.id))
     }
+    for listener in plan.displaced { post(.closeListener(listener)) }
     var next = active.filter { current in !plan.removed.contains { $0.id == current.id } }
     for listener in plan.updated {
       if let index = next.firstIndex(where: { $0.id == listener.id }) { next[index] = listener }
@@ -75,6 +78,7 @@ extension Proxy {
       // A name that comes back later is new to the workers, even if its addresses are the old ones.
       state.resolved = state.resolved.filter { effective.targetNames.contains($0.key) }
       state.active = next
+      state.leaving = leaving + plan.removed.map { LeavingListener($0, now: now) }
       state.connectionLimit = limit
       // A drain that is yet to begin goes by the new times.
       state.drain = DrainMachine(effective.drain)
@@ -100,7 +104,7 @@ extension Proxy {
 
   /// Binds all new listeners or none.
   private func open(
-    _ added: [Configuration.Listener], beside active: [ActiveListener]
+    _ added: [Configuration.Listener], beside own: [ActiveListener]
   ) throws(LoadFailure) -> [(listener: ActiveListener, sockets: [Descriptor])] {
     guard added.count <= directory.capacityLeft else {
       throw LoadFailure(lines: [
@@ -111,7 +115,7 @@ extension Proxy {
     do throws(StartError) {
       for listener in added {
         let sockets = try ListenerSockets.open(
-          listener, workers: workers.count, held: active.map(\.listener.bind))
+          listener, workers: workers.count, held: own.map(\.listener.bind))
         opened.append((listener, sockets.descriptors))
       }
     } catch {

@@ -71,6 +71,7 @@ public final class Proxy: Sendable {
     /// What is in effect; follows reloads.
     var configuration: Configuration
     var active: [ActiveListener]
+    var leaving: [LeavingListener] = []
     var drain: DrainMachine
     var identity: IdentityState
     /// Watches the identity's files until `run` takes it over.

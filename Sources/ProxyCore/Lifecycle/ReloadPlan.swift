@@ -7,6 +7,22 @@ struct ActiveListener: Sendable, Equatable {
   var listener: Configuration.Listener
 }
 
+/// A listener that a reload has removed. The workers close its sockets in a moment, and don't say when they have.
+struct LeavingListener: Sendable {
+  var listener: ActiveListener
+  /// Until then its address may not be free: monotonic nanoseconds.
+  let until: UInt64
+
+  init(_ listener: ActiveListener, now: UInt64) {
+    self.listener = listener
+    until = now + Self.closingNanoseconds
+  }
+
+  /// Far longer than the workers take. Too long does little harm: who wants the address meanwhile is only not told of a
+  /// stranger that shares the port (`ListenerSockets.open`).
+  private static let closingNanoseconds: UInt64 = 5_000_000_000
+}
+
 /// The difference between the running configuration and a new one.
 struct ReloadPlan: Equatable {
   /// To bind, all or none, before anything else changes.
@@ -14,13 +30,17 @@ struct ReloadPlan: Equatable {
   /// Same name, address and direction, new rules.
   var updated: [ActiveListener] = []
   var removed: [ActiveListener] = []
+  /// Those of the removed ones, by this reload or by one shortly before, whose address an added one takes.
+  var displaced: [ListenerID] = []
   /// Timeouts for new connections.
   var changesTimeouts = false
   /// Key paths whose new values only a restart brings into effect; the running values stay.
   var needsRestart: [String] = []
 
   /// A listener is the same one as long as its name, address and direction are: its socket and its counters stay.
-  init(active: [ActiveListener], running: Configuration, new: Configuration) {
+  ///
+  /// - Parameter leaving: listeners that were removed before and may not have closed yet.
+  init(active: [ActiveListener], leaving: [ActiveListener] = [], running: Configuration, new: Configuration) {
     for listener in new.listeners {
       guard let current = active.first(where: { $0.listener.isSameListener(as: listener) }) else {
         added.append(listener)
@@ -29,6 +49,7 @@ struct ReloadPlan: Equatable {
       if current.listener != listener { updated.append(ActiveListener(id: current.id, listener: listener)) }
     }
     removed = active.filter { current in !new.listeners.contains { $0.isSameListener(as: current.listener) } }
+    displaced = (removed + leaving).filter { gone in added.contains { $0.bind.overlaps(gone.listener.bind) } }.map(\.id)
     changesTimeouts = running.timeouts != new.timeouts
 
     if running.workers != new.workers { needsRestart.append("workers") }

@@ -10,8 +10,10 @@ public enum WorkerCommand: Sendable {
   case addListener(ListenerID, Descriptor, ListenerPlan)
   /// New rules for new connections.
   case updateListener(ListenerID, ListenerPlan)
-  /// Stops accepting and closes the socket; its connections live on.
+  /// Stops accepting, and closes the socket when whoever has begun to connect is in; its connections live on.
   case removeListener(ListenerID)
+  /// Closes the socket at once, even if it has been told to do so in a moment; its connections live on.
+  case closeListener(ListenerID)
   /// New timeouts, for connections that are accepted from now on.
   case updateSettings(WorkerSettings)
   /// Who this sidecar is from now on; connections that have begun their handshake keep what they have.

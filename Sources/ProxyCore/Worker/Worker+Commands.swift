@@ -23,7 +23,9 @@ extension Worker where K: ~Copyable {
     case .updateListener(let listener, let plan):
       listeners[listener]?.plan = plan
     case .removeListener(let listener):
-      removeListener(listener)
+      emptyListener(listener)
+    case .closeListener(let listener):
+      closeListener(listener)
     case .updateSettings(let settings):
       self.settings = settings
     case .updateIdentity(let context):

@@ -144,7 +144,7 @@ import Testing
   }
 }
 
-@Suite struct ListenerRemovalTests {
+@Suite struct ListenerClosingTests {
   private static let target = "127.0.0.1:8080"
 
   @Test("What waits in the queue is taken before the listener is closed")
@@ -152,7 +152,7 @@ import Testing
     let bench = WorkerBench()
     bench.listen(WorkerBench.plan(to: Self.target))
     bench.command(
-      .removeListener(WorkerBench.listenerID),
+      .closeListener(WorkerBench.listenerID),
       expecting: [.stopQueueing(.listener), .cancel(.accept(.listener))])
     // One more slipped in before the cancellation.
     let late = Descriptor(rawValue: 1_000_050)
@@ -172,7 +172,7 @@ import Testing
       .addListener(WorkerBench.listenerID, .listener, WorkerBench.plan(to: Self.target)),
       expecting: [.poll(.listener, .readable)])
     bench.command(
-      .removeListener(WorkerBench.listenerID),
+      .closeListener(WorkerBench.listenerID),
       expecting: [.stopQueueing(.listener), .cancel(.poll(.listener, .readable))])
     let last = Descriptor(rawValue: 1_000_050)
     // The second goes beyond the limit: it would be reset otherwise.
@@ -190,19 +190,19 @@ import Testing
     bench.listen(WorkerBench.plan(to: Self.target))
     bench.turn([.failed(.accept(.listener), EMFILE)], expecting: [])
     bench.command(
-      .removeListener(WorkerBench.listenerID),
+      .closeListener(WorkerBench.listenerID),
       expecting: [.stopQueueing(.listener), .acceptNow(.listener, fails: EMFILE), .close(.listener)])
     // The back-off that was set for it arms nothing.
     bench.advance(seconds(2), expecting: [])
   }
 
-  @Test("Removed twice, or never there: nothing happens")
+  @Test("Closed twice, or never there: nothing happens")
   func twice() {
     let bench = WorkerBench()
     bench.listen(WorkerBench.plan(to: Self.target))
     bench.command(
-      .removeListener(WorkerBench.listenerID), .removeListener(WorkerBench.listenerID),
-      .removeListener(ListenerID(rawValue: 9)),
+      .closeListener(WorkerBench.listenerID), .closeListener(WorkerBench.listenerID),
+      .closeListener(ListenerID(rawValue: 9)),
       expecting: [.stopQueueing(.listener), .cancel(.accept(.listener))])
   }
 }

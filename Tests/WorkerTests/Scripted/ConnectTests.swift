@@ -115,7 +115,7 @@ import Testing
     bench.listen(WorkerBench.plan(to: "10.1.0.1:80", "10.1.0.2:80"))
     bench.turn([.accepted(.client, on: .listener)], expecting: WorkerBench.connecting(to: "10.1.0.1:80"))
     bench.command(
-      .removeListener(WorkerBench.listenerID),
+      .closeListener(WorkerBench.listenerID),
       expecting: [.stopQueueing(.listener), .cancel(.accept(.listener))])
     bench.turn(
       [.failed(.accept(.listener), ECANCELED)],

@@ -1,4 +1,4 @@
-// Goal: who is in the middle of connecting when the proxy stops accepting is served. Method: a scripted kernel.
+// Goal: who is in the middle of connecting when a listener ends, with the proxy or without it, is served. Method: a scripted kernel.
 
 import Glibc
 import IOUring
@@ -10,11 +10,13 @@ import Testing
 @Suite struct ListenerEmptyingTests {
   private static let target = "127.0.0.1:8080"
 
-  @Test("Who has begun to connect is accepted for a moment, and what waits is taken before the listener closes")
-  func empties() {
+  @Test(
+    "Who has begun to connect is accepted for a moment, and what waits is taken before the listener closes",
+    arguments: [WorkerCommand.stopAccepting, .removeListener(WorkerBench.listenerID)])
+  func empties(_ command: WorkerCommand) {
     let bench = WorkerBench()
     bench.listen(WorkerBench.plan(to: Self.target))
-    bench.command(.stopAccepting, expecting: [.stopQueueing(.listener)])
+    bench.command(command, expecting: [.stopQueueing(.listener)])
     // The end of its handshake was on its way.
     let late = Descriptor(rawValue: 1_000_050)
     bench.advance(
@@ -69,6 +71,19 @@ import Testing
     bench.command(.stopAccepting, expecting: [.stopQueueing(.listener)])
     bench.advance(milliseconds(10), expecting: [.poll(.listener, .readable)])
     bench.advance(milliseconds(240), expecting: [.cancel(.poll(.listener, .readable))])
+  }
+
+  @Test("One whose address another listener takes is emptied no longer")
+  func displaced() {
+    let bench = WorkerBench()
+    bench.listen(WorkerBench.plan(to: Self.target))
+    bench.command(.removeListener(WorkerBench.listenerID), expecting: [.stopQueueing(.listener)])
+    bench.command(.closeListener(WorkerBench.listenerID), expecting: [.cancel(.accept(.listener))])
+    bench.turn(
+      [.failed(.accept(.listener), ECANCELED)],
+      expecting: WorkerBench.closingListener(taking: (.client, .server), connectingTo: Self.target))
+    #expect(bench.listenersAreQuiet)
+    bench.advance(milliseconds(250), expecting: [])
   }
 
   @Test("Told twice, or to remove what is being emptied")
