@@ -59,6 +59,12 @@ final class ScriptedPeer {
     }
   }
 
+  /// A request for new keys, and a record of data under new ones of its own.
+  func askForKeys(andSay text: String) -> [UInt8] {
+    session.updateKeys(askingPeer: true)
+    return say(text)
+  }
+
   /// close_notify.
   func end() -> [UInt8] { write { output in _ = session.closeNotify(output: &output) } }
 
@@ -83,19 +89,22 @@ extension WorkerBench {
   /// A bench whose worker has an identity, before a listener of this kind.
   static func withIdentity(
     _ identities: ScriptedIdentities, tls: Configuration.Listener.TLS, settings: WorkerSettings? = nil,
-    upstream: TargetAddress = TargetAddress(SocketAddress(target)!)
+    bufferSize: Int = 4_096, upstream: TargetAddress = TargetAddress(SocketAddress(target)!)
   ) -> WorkerBench {
     let listener = Configuration.Listener(
       name: "inbound", direction: .inbound, bind: bind, target: .originalDestination, tls: tls)
     return listening(
-      identities, ListenerPlan(listener, destination: .addresses([upstream])), settings: settings)
+      identities, ListenerPlan(listener, destination: .addresses([upstream])), settings: settings,
+      bufferSize: bufferSize)
   }
 
   /// The same before an outbound listener that asks for mutual TLS everywhere, or by these rules.
   static func outbound(
-    _ identities: ScriptedIdentities, mesh: [Configuration.MeshRule] = [.init()], to targets: String...
+    _ identities: ScriptedIdentities, mesh: [Configuration.MeshRule] = [.init()], bufferSize: Int = 4_096,
+    to targets: String...
   ) -> WorkerBench {
-    listening(identities, outboundPlan(mesh: mesh, to: targets.isEmpty ? [target] : targets))
+    listening(
+      identities, outboundPlan(mesh: mesh, to: targets.isEmpty ? [target] : targets), bufferSize: bufferSize)
   }
 
   static func outboundPlan(mesh: [Configuration.MeshRule], to targets: [String]) -> ListenerPlan {
@@ -106,10 +115,11 @@ extension WorkerBench {
   }
 
   private static func listening(
-    _ identities: ScriptedIdentities, _ plan: ListenerPlan, settings: WorkerSettings? = nil
+    _ identities: ScriptedIdentities, _ plan: ListenerPlan, settings: WorkerSettings? = nil, bufferSize: Int = 4_096
   ) -> WorkerBench {
     let bench = WorkerBench(
-      settings: settings ?? WorkerSettings(Configuration.Timeouts()), bufferSize: 4_096, bufferCount: 16, slotsMax: 32,
+      settings: settings ?? WorkerSettings(Configuration.Timeouts()), bufferSize: bufferSize, bufferCount: 16,
+      slotsMax: 32,
       clock: UInt64(identities.now) * 1_000_000_000)
     bench.script.ignoresSentBytes = true
     bench.worker.identity = identities.server
