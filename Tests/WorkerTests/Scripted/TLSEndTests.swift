@@ -1,6 +1,6 @@
-// Goal: the end of a TLS stream is what the peer said it is, in however many pieces it says so, and what TLS itself has
-// to say disturbs no stream. Method: a scripted kernel, a worker with an identity, and peers that are real TLS sessions in
-// memory, on either side.
+// Goal: the end of a TLS stream is what the peer said it is, in however many pieces it says so, and neither what TLS itself
+// has to say nor what finds no room at once disturbs a stream. Method: a scripted kernel, a worker with an identity, and peers
+// that are real TLS sessions in memory, on either side.
 
 import Glibc
 import IOUring
@@ -90,6 +90,29 @@ import Testing
       [.received(relay.peer.end(), from: .server, buffer: 0)],
       expecting: [.recycle(0)] + WorkerBench.ending())
     relay.bench.expectNothingHeld()
+  }
+
+  @Test("What of a piece finds no room when it is opened follows when that has been sent", arguments: Side.both)
+  func restOfPiece(from side: Side) throws {
+    let relay = try TLSRelay(identities, encrypted: side, bufferSize: 16_384)
+    let first = relay.peer.say(String(repeating: "a", count: 16_000))
+    let second = relay.peer.say(String(repeating: "b", count: 16_000))
+    relay.keeps(Array(first.dropLast()))
+    // The end of one record and another one whole: twice as much as a piece holds.
+    relay.bench.turn(
+      [.received([try #require(first.last)] + second, from: relay.encrypted, buffer: 0)],
+      expecting: [.sendAnything(relay.clear)])
+    #expect(try sentInTheClear(relay) == ["a": 16_000])
+    relay.bench.turn(
+      [.sent(16_000, to: relay.clear)],
+      expecting: [.recycle(0), .sendAnything(relay.clear), .receive(relay.encrypted, expectsData: false)])
+    #expect(try sentInTheClear(relay) == ["b": 16_000])
+  }
+
+  /// How many of each byte the last send had.
+  private func sentInTheClear(_ relay: TLSRelay) throws -> [Character: Int] {
+    let bytes = try #require(relay.bench.script.lastSent[relay.clear])
+    return bytes.reduce(into: [:]) { $0[Character(UnicodeScalar($1)), default: 0] += 1 }
   }
 
   private func sentToClient(_ bench: WorkerBench) throws -> Int { try #require(bench.script.lastSent[.client]).count }
