@@ -10,16 +10,10 @@ struct Latency {
     histogram.record(min(end > begin ? end - begin : 0, 60_000_000_000))
   }
 
-  /// Percentiles in nanoseconds, as a JSON object.
+  /// How many messages it has, and percentiles in nanoseconds, as a JSON object.
   var json: String {
     let percentiles = [("p50", 50.0), ("p90", 90), ("p99", 99), ("p999", 99.9)]
     let members = percentiles.map { "\"\($0.0)\": \(histogram.valueAtPercentile($0.1))" }
-    return "{\(members.joined(separator: ", ")), \"max\": \(histogram.maxRecorded)}"
-  }
-
-  /// All of it, for the harness to add up with others: pairs of a value in nanoseconds and how often it occurred, as a
-  /// JSON array.
-  var countsJSON: String {
-    "[\(histogram.recordedValues().map { "[\($0.value), \($0.count)]" }.joined(separator: ", "))]"
+    return "{\"count\": \(histogram.totalCount), \(members.joined(separator: ", ")), \"max\": \(histogram.maxRecorded)}"
   }
 }

@@ -113,7 +113,6 @@ struct Rate: ParsableCommand {
     }
     var line = try window.report("round trips")
     line.add("latencyNanoseconds", raw: latency.json)
-    line.add("latencyCounts", raw: latency.countsJSON)
     line.add("rate", rate)
     line.print()
   }

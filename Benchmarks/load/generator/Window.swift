@@ -28,8 +28,9 @@ struct Window {
   private let length: UInt64
   private var end: UInt64
   private let observe: [Int32]
+  /// Of the observed processes, in their order: at the beginning of the window, and within all of it.
   private var cpuAtBegin: [UInt64] = []
-  private var observed: [String] = []
+  private var cpuSpent: [UInt64] = []
   private var measuredFrom: UInt64 = 0
   private var measuredNanoseconds: UInt64 = 0
   private var ownCPU: UInt64 = 0
@@ -64,13 +65,7 @@ struct Window {
       cpuAtBegin = try observe.map(Window.cpuNanoseconds)
     } else if phase == .measuring, now >= end {
       phase = .over
-      for (process, before) in zip(observe, cpuAtBegin) {
-        let spent = try Window.cpuNanoseconds(process) - before
-        let memory = Window.memory(process)
-        observed.append(
-          "{\"process\": \(process), \"cpuNanoseconds\": \(spent), \"residentBytes\": \(memory.resident), "
-            + "\"anonymousBytes\": \(memory.anonymous)}")
-      }
+      cpuSpent = try zip(observe, cpuAtBegin).map { process, before in try Window.cpuNanoseconds(process) - before }
       ownCPU = try Window.cpuNanoseconds(getpid()) - ownCPU
       measuredNanoseconds = now - measuredFrom
     }
@@ -82,7 +77,8 @@ struct Window {
     if phase == .measuring { count += units }
   }
 
-  /// What the window saw. Throws if that is nothing.
+  /// What the window saw, with the memory that the observed processes hold now. Throws if that is nothing. To be asked when
+  /// no reply is due any more: reading memory takes longer than a message.
   func report(_ unit: String) throws -> ResultLine {
     guard count > 0 else {
       throw LoadError("no progress: nothing came through in \(measuredNanoseconds / 1_000_000) ms")
@@ -91,6 +87,11 @@ struct Window {
     line.add("unit", raw: "\"\(unit)\"")
     line.add("count", count)
     line.add("seconds", Double(measuredNanoseconds) / 1e9)
+    let observed = zip(observe, cpuSpent).map { process, spent in
+      let memory = Window.memory(process)
+      return "{\"process\": \(process), \"cpuNanoseconds\": \(spent), \"residentBytes\": \(memory.resident), "
+        + "\"anonymousBytes\": \(memory.anonymous)}"
+    }
     line.add("observed", raw: "[\(observed.joined(separator: ", "))]")
     line.add("generatorCPUNanoseconds", ownCPU)
     return line

@@ -77,11 +77,11 @@ def added_latency(results: dict) -> str:
     groups = []
     for table, where in targets.WHERE.items():
         comparison = latency.Comparison(results["samples"], table, works.LATENCY.name)
-        for label, fraction in latency.PERCENTILES.items():
+        for label, percentile in latency.PERCENTILES.items():
             bars = []
             for candidate in comparison.candidates:
-                value = comparison.added(candidate, fraction)
-                spread = comparison.added_spread(candidate, fraction)
+                value = comparison.added(candidate, percentile)
+                spread = comparison.added_spread(candidate, percentile)
                 bars.append(Bar(candidate, max(value, 0), f"{value:.0f} ({spread.low:.0f} to {spread.high:.0f})"))
             if bars:
                 groups.append(Group(f"{where}, {label}", bars))

@@ -9,6 +9,7 @@ from .candidates import PEERS, Candidate, Starter
 from .rounds import Load
 
 NAMES = ("sidecar", *PEERS)
+FIRST_CONNECTIONS = 50
 CONNECTIONS = 2_000
 SETTLING_SECONDS = 1.0
 """For buffers to be given back and for start-up to end."""
@@ -34,17 +35,18 @@ def idle_processes(starter: Starter, names: list[str]) -> list[dict]:
 
 
 def idle_connections(starter: Starter, names: list[str], table: str, load: Load) -> list[dict]:
-    """What one of many connections adds to the resident memory of the proxy; with mutual TLS, to that of each of
-    the pair on average."""
+    """What one of many connections adds to the resident memory of a proxy that has a few already, so that pages which the
+    first one touches of the program count as the process's; with mutual TLS, to that of each of the pair on average."""
     found = []
     for name in names:
         candidate = starter.start(name, "messages", table == "mtls")
         try:
-            time.sleep(SETTLING_SECONDS)
-            before, _ = totals(candidate)
-            with HeldConnections(load, candidate):
+            with HeldConnections(load, candidate, FIRST_CONNECTIONS):
                 time.sleep(SETTLING_SECONDS)
-                after, _ = totals(candidate)
+                before, _ = totals(candidate)
+                with HeldConnections(load, candidate, CONNECTIONS):
+                    time.sleep(SETTLING_SECONDS)
+                    after, _ = totals(candidate)
             candidate.check()
             found.append({
                 "kind": "connection", "table": table, "candidate": name, "connections": CONNECTIONS,
@@ -63,10 +65,10 @@ def totals(candidate: Candidate) -> tuple[int, int]:
 class HeldConnections:
     """Connections through a candidate, each used once, held until the block ends; then each is used again."""
 
-    def __init__(self, load: Load, candidate: Candidate):
+    def __init__(self, load: Load, candidate: Candidate, count: int):
         self.name = candidate.name
         self.process = subprocess.Popen(
-            [load.program, "idle", "--to", f"127.0.0.1:{candidate.port}", "--connections", str(CONNECTIONS)],
+            [load.program, "idle", "--to", f"127.0.0.1:{candidate.port}", "--connections", str(count)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             preexec_fn=processes.on_cores({load.core}))
 

@@ -1,5 +1,6 @@
 """Processes of a run: started pinned to a core, awaited at their port, looked at, and stopped one by one."""
 
+import contextlib
 import os
 import pathlib
 import resource
@@ -18,7 +19,7 @@ def raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def on_cores(cores: set[int]):
+def on_cores(cores: set[int], real_time: bool = False):
     """What a child does before it becomes the program: pins itself, and gets ahead of what else the machine does, so
     that the neighbours' work is in nobody's measurement."""
 
@@ -28,8 +29,33 @@ def on_cores(cores: set[int]):
             os.setpriority(os.PRIO_PROCESS, 0, -10)
         except PermissionError:
             pass  # Only root may; the run is noisier then, not wrong.
+        if real_time:
+            set_policy([os.getpid()], os.SCHED_FIFO)
 
     return prepare
+
+
+@contextlib.contextmanager
+def real_time(pids: list[int]):
+    """All threads of these processes run ahead of every ordinary one of the machine for the length of a block: where a
+    millisecond matters, a neighbour's time slice is longer than all that is measured. sched(7)."""
+    set_policy(pids, os.SCHED_FIFO)
+    try:
+        yield
+    finally:
+        set_policy(pids, os.SCHED_OTHER)
+
+
+def set_policy(pids: list[int], policy: int) -> None:
+    priority = os.sched_param(os.sched_get_priority_min(policy))
+    for pid in pids:
+        for thread in pathlib.Path(f"/proc/{pid}/task").glob("*"):
+            try:
+                os.sched_setscheduler(int(thread.name), policy, priority)
+            except PermissionError:
+                return  # Only root may, as above.
+            except ProcessLookupError:
+                continue  # It has just ended.
 
 
 def wait_for_port(port: int, process: subprocess.Popen, name: str, log: pathlib.Path) -> None:

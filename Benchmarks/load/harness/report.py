@@ -34,7 +34,8 @@ def work_rows(samples: list[dict], table: str, work: works.Work) -> list[list[st
         resident = summary.median(mine, lambda sample: sample["residentBytes"])
         times = "–"
         if "latencyNanoseconds" in next(iter(mine.values())):
-            times = " / ".join(f"{value:.0f}" for value in percentiles(mine))
+            times = " / ".join(
+                f"{summary.median(mine, summary.percentile(name)):.0f}" for name in latency.PERCENTILES.values())
         cost = "–"
         against = "–"
         if efficiency:
@@ -46,14 +47,6 @@ def work_rows(samples: list[dict], table: str, work: works.Work) -> list[list[st
             f"  {name}", count_text(speed, unit) + "/s", count_text(efficiency, unit) if efficiency else "–", cost, times,
             f"{resident / 2**20:.1f} MiB" if resident else "–", against])
     return rows
-
-
-def percentiles(samples: dict[int, dict]) -> list[float]:
-    """Over all rounds where they were kept whole; else the medians of the rounds'."""
-    if all("latencyCounts" in sample for sample in samples.values()):
-        pooled = latency.Latencies(samples)
-        return [pooled.percentile(fraction, list(samples)) for fraction in latency.PERCENTILES.values()]
-    return [summary.median(samples, summary.percentile(name)) for name in ("p50", "p99", "p999")]
 
 
 def print_works(samples: list[dict], table: str, chosen: list[works.Work]) -> None:

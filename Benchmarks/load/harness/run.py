@@ -94,7 +94,7 @@ class Run:
         starter = Starter(self.programs, place, {self.proxy_core}, self.ports, (origin_port,))
         try:
             for profile in ("messages", "bulk"):
-                self.profile(table, profile, starter)
+                self.profile(table, profile, starter, origin)
             if self.works(table):
                 note("")
                 report.print_works(self.results["samples"], table, self.works(table))
@@ -115,13 +115,14 @@ class Run:
             origin.stop()
             own_place.close()
 
-    def profile(self, table: str, profile: str, starter: Starter) -> None:
+    def profile(self, table: str, profile: str, starter: Starter, origin: processes.Server) -> None:
         """The works that want the same settings, with every candidate running from the first to the last of them."""
         chosen = [work for work in self.works(table) if work.profile == profile]
         names = [name for name in self.candidates(table) if any(takes_part(name, work) for work in chosen)]
         if chosen:
             with Running(starter, names, profile, table == "mtls") as present:
-                self.results["samples"] += rounds.run(chosen, present, self.rounds, self.load, table, note)
+                self.results["samples"] += rounds.run(
+                    chosen, present, origin, self.rounds, self.load, table, note)
 
     def checks(self, names: list[str], place: Place) -> None:
         servers = checks.Servers(place, self.ports, self.load_core)

@@ -89,10 +89,10 @@ def latency_rows(samples: list[dict]) -> list[Row]:
         peers = [name for name in PEERS if name in comparison.candidates]
         if "sidecar" not in comparison.candidates or not peers:
             continue
-        for label, fraction in latency.PERCENTILES.items():
-            added = {name: comparison.added(name, fraction) for name in comparison.candidates}
+        for label, percentile in latency.PERCENTILES.items():
+            added = {name: comparison.added(name, percentile) for name in comparison.candidates}
             peer = min(peers, key=added.get)
-            spread = comparison.difference_spread("sidecar", peer, fraction)
+            spread = comparison.difference_spread("sidecar", peer, percentile)
             floors = [added[name] for name in works.LATENCY.floors if name in added]
             found.append(Row(
                 title=f"{where}: added latency, {label}", target="lowest", value=f"{added['sidecar']:.0f} µs",

@@ -12,11 +12,10 @@ class Work:
     """The row of the target table that it belongs to."""
     profile: str
     arguments: tuple[str, ...]
-    length: float = 1
-    """Samples of this work take so many times as long as others."""
     passes: int = 1
-    """Each round has so many samples of it of each candidate. What needs many messages gets them in many short samples, since
-    whatever disturbs the machine for a second would fill a long one."""
+    """Each round has so many samples of it of each candidate."""
+    real_time: bool = False
+    """Whether everybody who takes part runs ahead of all else on the machine (processes.real_time)."""
     floors: tuple[str, ...] = ()
     """The candidates that do this with a bare loop, where there are any."""
 
@@ -41,7 +40,7 @@ def bulk(streams: int, direction: str) -> Work:
 def rate(messages_per_second: int) -> Work:
     return Work(
         name=f"rate-{messages_per_second}", title=f"open loop, {messages_per_second} messages/s", group="latency",
-        profile="messages", length=3, passes=2, floors=("floor-epoll",),
+        profile="messages", passes=6, real_time=True, floors=("floor-epoll",),
         arguments=("rate", "--rate", str(messages_per_second), "--connections", "64", "--bytes", "64"))
 
 
@@ -61,7 +60,7 @@ FULL = [
     *(bulk(streams, direction) for streams in (1, 16) for direction in ("up", "down")),
     CONNECT, LATENCY]
 
-QUICK = [messages(64, 64), messages(64, 4096), bulk(1, "up"), bulk(16, "down"), CONNECT, dataclasses.replace(LATENCY, passes=1)]
+QUICK = [messages(64, 64), messages(64, 4096), bulk(1, "up"), bulk(16, "down"), CONNECT, dataclasses.replace(LATENCY, passes=3)]
 
 
 def named(name: str) -> Work:

@@ -1,5 +1,7 @@
 """Samples made up for tests, as the generator would have them."""
 
+import math
+
 
 def sample(candidate: str, number: int, work: str, table: str = "clear", **measured) -> dict:
     return {
@@ -15,8 +17,14 @@ def counted(candidate: str, counts: list[int], work: str = "pingpong-64x64", **m
 
 def timed(candidate: str, rounds: list[list[int]], **more) -> list[dict]:
     """One round of the fixed rate per list of microseconds."""
+    fractions = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
+
+    def percentile(values: list[int], fraction: float) -> int:
+        """The first value that so many are no greater than, in nanoseconds."""
+        return sorted(values)[math.ceil(fraction * len(values)) - 1] * 1_000
+
     return [
         sample(
             candidate, number, "rate-4000",
-            latencyCounts=[[value * 1_000, values.count(value)] for value in sorted(set(values))], **more)
+            latencyNanoseconds={name: percentile(values, fraction) for name, fraction in fractions.items()}, **more)
         for number, values in enumerate(rounds)]

@@ -1,6 +1,5 @@
 """Goal: figures and verdicts are what the method says. Method: samples whose answer can be worked out by hand."""
 
-import random
 import unittest
 
 from harness import bootstrap, growth, latency, page, report, summary, targets, works
@@ -35,25 +34,17 @@ class RatioTests(unittest.TestCase):
 
 
 class LatencyTests(unittest.TestCase):
-    def test_pooled_percentiles_are_those_of_all_messages(self):
-        drawing = random.Random(1)
-        rounds = [[drawing.randrange(1, 1_000) for _ in range(500)] for _ in range(4)]
-        pooled = latency.Latencies(dict(enumerate(timed("sidecar", rounds))))
-        messages = sorted(value for values in rounds for value in values)
-        for fraction in (0.5, 0.99, 0.999):
-            # The first value that so many are no greater than.
-            self.assertEqual(pooled.percentile(fraction, [0, 1, 2, 3]), messages[int(fraction * len(messages)) - 1])
-
-    def test_a_round_drawn_twice_counts_twice(self):
-        pooled = latency.Latencies(dict(enumerate(timed("sidecar", [[10] * 10, [20] * 10]))))
-        self.assertEqual(pooled.percentile(0.6, [0, 1]), 20)
-        self.assertEqual(pooled.percentile(0.6, [0, 0, 1]), 10)
+    def test_a_pause_of_the_machine_in_one_sample_is_not_the_tail(self):
+        samples = timed("direct", [[50] * 100] * 3) + timed("sidecar", [[100] * 98 + [120, 120]] * 2 + [[100] * 98 + [2_000] * 2])
+        comparison = latency.Comparison(samples, "clear", "rate-4000")
+        self.assertEqual([comparison.added("sidecar", name) for name in ("p50", "p99", "p999")], [50, 70, 70])
+        self.assertEqual(comparison.added_spread("sidecar", "p999"), bootstrap.Spread(70, 1_950))
 
     def test_added_latency_is_beside_the_direct_path(self):
         samples = timed("direct", [[50], [60]]) + timed("sidecar", [[130], [140]])
         comparison = latency.Comparison(samples, "clear", "rate-4000")
         self.assertEqual(comparison.candidates, ["sidecar"])
-        self.assertEqual(comparison.added("sidecar", 0.999), 80)
+        self.assertEqual(comparison.added("sidecar", "p999"), 80)
 
     def test_rounds_that_somebody_missed_are_not_compared(self):
         samples = timed("direct", [[50], [60]]) + timed("sidecar", [[130]])
@@ -117,10 +108,9 @@ class ReportTests(unittest.TestCase):
         self.assertEqual(rows[0], ["1", "1", "sidecar", "10.0 µs", "10.0–10.0", "–"])
         self.assertEqual(rows[1][-1], "2.00 KiB")
 
-    def test_the_page_shows_pooled_tails_and_what_limited_growth(self):
-        samples = timed("direct", [[50] * 999 + [60]] * 2) + timed("sidecar", [[100] * 999 + [200], [100] * 1_000])
-        work = works.LATENCY
-        self.assertEqual(report.work_rows(samples, "clear", work)[1][4], "100 / 100 / 100")
+    def test_tails_are_those_of_a_typical_sample_and_the_page_tells_what_limited_growth(self):
+        samples = timed("direct", [[50] * 999 + [60]] * 3) + timed("sidecar", [[100] * 990 + [300] * 10, [101] * 1_000, [102] * 1_000])
+        self.assertEqual(report.work_rows(samples, "clear", works.LATENCY)[1][4], "101 / 101 / 102")
         results = {"growth": [{"connections": 9_900}], "options": {"openFilesMax": 20_000}}
         self.assertIn("9,900 connections are as many as fit", page.growth_limit(results))
         self.assertEqual(page.growth_limit({"growth": [{"connections": 10_000}]}), "")
