@@ -1,6 +1,6 @@
-// What the epoll kernel knows about each descriptor, and how it finds an operation again by its token. Used by `Epoll`
-// alone. Both tables live in reserved address space that becomes resident as descriptors are used, so that nothing
-// here allocates, grows or moves.
+// What the epoll kernel knows about each descriptor and the operations that wait on it. Used by `Epoll` alone. Both
+// tables live in reserved address space that becomes resident as descriptors are used, so that nothing here allocates,
+// grows or moves.
 
 /// The operations that one descriptor can have in flight; at most one of each.
 enum OperationKind: UInt8 {
@@ -12,7 +12,7 @@ enum OperationKind: UInt8 {
   case pollWritable
   case pollHangUp
 
-  static let count = 5
+  static var count: Int { 5 }
 }
 
 /// What the `input` and `output` operations of a descriptor are.
@@ -66,28 +66,15 @@ struct DescriptorTable: ~Copyable {
   /// Descriptors from this number on are refused.
   let capacity: Int
   private let states: Reservation<DescriptorState>
-  /// The operations that wait, in hash chains by token. `OperationKind.count` links for each descriptor.
-  private let links: Reservation<Link>
-  /// Heads of the chains: one plus the index of a link; 0 ends a chain.
-  private let buckets: Reservation<UInt32>
-
-  struct Link {
-    var token: UInt64
-    var next: UInt32
-  }
-
-  /// 32,768 chains: 128 KiB once all are touched, and chains of one or two links at 10,000 connections.
-  private static let bucketBits: UInt64 = 15
-  private static var bucketCount: Int { 1 << Int(bucketBits) }
+  /// The tokens of the operations that wait, `OperationKind.count` for each descriptor.
+  private let tokens: Reservation<Token>
 
   init(capacity: Int) throws(RingError) {
     let states = try Reservation<DescriptorState>(count: capacity)
-    let links = try Reservation<Link>(count: capacity * OperationKind.count)
-    let buckets = try Reservation<UInt32>(count: DescriptorTable.bucketCount)
+    let tokens = try Reservation<Token>(count: capacity * OperationKind.count)
     self.capacity = capacity
     self.states = states
-    self.links = links
-    self.buckets = buckets
+    self.tokens = tokens
   }
 
   /// The state of a descriptor, or nil for a number that is not in the table.
@@ -95,58 +82,37 @@ struct DescriptorTable: ~Copyable {
     descriptor >= 0 && Int(descriptor) < capacity ? states.elements + Int(descriptor) : nil
   }
 
-  // MARK: Waiting operations by token
+  // MARK: Waiting operations
 
   /// Marks an operation as waiting.
   func arm(_ descriptor: Int32, _ kind: OperationKind, token: Token) {
-    let index = Int(descriptor) * OperationKind.count + Int(kind.rawValue)
-    let head = buckets.elements + DescriptorTable.bucket(token)
-    links.elements[index] = Link(token: token.rawValue, next: head.pointee)
-    head.pointee = UInt32(truncatingIfNeeded: index + 1)
+    tokens.elements[DescriptorTable.index(descriptor, kind)] = token
     states.elements[Int(descriptor)].armed |= 1 << kind.rawValue
   }
 
   /// Ends the wait of an operation and returns its token.
   func disarm(_ descriptor: Int32, _ kind: OperationKind) -> Token {
-    let index = Int(descriptor) * OperationKind.count + Int(kind.rawValue)
-    let token = Token(rawValue: links.elements[index].token)
-    let name = UInt32(truncatingIfNeeded: index + 1)
-    var slot = buckets.elements + DescriptorTable.bucket(token)
-    while slot.pointee != name {
-      precondition(slot.pointee != 0, "operation \(kind) of descriptor \(descriptor) is not in its chain")
-      slot = next(after: slot.pointee)
-    }
-    slot.pointee = links.elements[index].next
+    precondition(states.elements[Int(descriptor)].isArmed(kind), "\(kind) of descriptor \(descriptor) does not wait")
     states.elements[Int(descriptor)].armed &= ~(1 << kind.rawValue)
-    return token
+    return token(descriptor, kind)
   }
 
   /// The waiting operation's token, which stays with it.
   func token(_ descriptor: Int32, _ kind: OperationKind) -> Token {
-    Token(rawValue: links.elements[Int(descriptor) * OperationKind.count + Int(kind.rawValue)].token)
+    tokens.elements[DescriptorTable.index(descriptor, kind)]
   }
 
-  /// The waiting operation that a token names.
-  func find(_ token: Token) -> (descriptor: Int32, kind: OperationKind)? {
-    var name = buckets.elements[DescriptorTable.bucket(token)]
-    while name != 0 {
-      let index = Int(name) - 1
-      if links.elements[index].token == token.rawValue {
-        let (descriptor, kind) = index.quotientAndRemainder(dividingBy: OperationKind.count)
-        return (Int32(truncatingIfNeeded: descriptor), OperationKind(rawValue: UInt8(truncatingIfNeeded: kind))!)
-      }
-      name = links.elements[index].next
+  /// Which of the descriptor's waiting operations a token names, if it is any.
+  func kind(of token: Token, _ descriptor: Int32) -> OperationKind? {
+    var armed = states.elements[Int(descriptor)].armed
+    while armed != 0, let kind = OperationKind(rawValue: UInt8(truncatingIfNeeded: armed.trailingZeroBitCount)) {
+      if self.token(descriptor, kind) == token { return kind }
+      armed &= armed &- 1
     }
     return nil
   }
 
-  private func next(after name: UInt32) -> UnsafeMutablePointer<UInt32> {
-    UnsafeMutableRawPointer(links.elements + (Int(name) - 1)).advanced(by: MemoryLayout<Link>.offset(of: \.next)!)
-      .assumingMemoryBound(to: UInt32.self)
-  }
-
-  /// Fibonacci hashing: the top bits of the product depend on all bits of the token.
-  private static func bucket(_ token: Token) -> Int {
-    Int(truncatingIfNeeded: (token.rawValue &* 0x9E37_79B9_7F4A_7C15) >> (64 - bucketBits))
+  private static func index(_ descriptor: Int32, _ kind: OperationKind) -> Int {
+    Int(descriptor) * OperationKind.count + Int(kind.rawValue)
   }
 }

@@ -102,14 +102,18 @@ extension Epoll {
 
   /// A partial send reports what was sent, as on a ring; all else reports `-ECANCELED`. An operation that is not
   /// found has completed.
-  public mutating func submitCancel(_ target: Token) {
-    guard let (descriptor, kind) = table.find(target), let state = table.state(descriptor) else { return }
+  public mutating func submitCancel(_ target: Token, on descriptor: Descriptor) {
+    guard let state = table.state(descriptor.rawValue), let kind = table.kind(of: target, descriptor.rawValue) else {
+      return
+    }
     let isPartial = kind == .output && state.pointee.outputKind == .send && state.pointee.sendDone > 0
-    finish(kind, descriptor, isPartial ? Int32(truncatingIfNeeded: state.pointee.sendDone) : -ECANCELED)
+    finish(kind, descriptor.rawValue, isPartial ? Int32(truncatingIfNeeded: state.pointee.sendDone) : -ECANCELED)
   }
 
   /// Whether the operation that a token names has yet to complete.
-  func isWaiting(_ token: Token) -> Bool { table.find(token) != nil }
+  func isWaiting(_ token: Token, on descriptor: Descriptor) -> Bool {
+    table.state(descriptor.rawValue) != nil && table.kind(of: token, descriptor.rawValue) != nil
+  }
 
   /// close(2) takes the registration along; what is left of it here is forgotten.
   public mutating func close(_ descriptor: Descriptor) {

@@ -161,9 +161,10 @@ public protocol Kernel: ~Copyable {
   /// Completes once when the descriptor is ready; the result is a mask of poll(2) events.
   mutating func submitPoll(_ descriptor: Descriptor, for readiness: Readiness, token: Token)
 
-  /// Asks for the operation that `target` names to end early. It completes all the same: with `-ECANCELED`, or
-  /// with its outcome if that was faster. The cancellation itself has no completion.
-  mutating func submitCancel(_ target: Token)
+  /// Asks for the operation that `target` names to end early; `descriptor` is the one that it was submitted for. It
+  /// completes all the same: with `-ECANCELED`, or with its outcome if that was faster. The cancellation itself has no
+  /// completion.
+  mutating func submitCancel(_ target: Token, on descriptor: Descriptor)
 
   // MARK: Provided receive buffers
 

@@ -24,9 +24,9 @@ extension Ring {
   }
 
   /// Whether the token was that of a poll for hang-ups.
-  mutating func cancelHangUp(_ target: Token) -> Bool {
-    guard hangUpsInFlight > 0, hangUps.isWaiting(target) else { return false }
-    hangUps.submitCancel(target)
+  mutating func cancelHangUp(_ target: Token, on descriptor: Descriptor) -> Bool {
+    guard hangUpsInFlight > 0, hangUps.isWaiting(target, on: descriptor) else { return false }
+    hangUps.submitCancel(target, on: descriptor)
     watchHangUps()
     return true
   }

@@ -89,8 +89,8 @@ extension Ring {
   }
 
   /// IORING_OP_ASYNC_CANCEL, silent: the outcome of the target tells enough.
-  public mutating func submitCancel(_ target: Token) {
-    if cancelHangUp(target) { return }
+  public mutating func submitCancel(_ target: Token, on descriptor: Descriptor) {
+    if cancelHangUp(target, on: descriptor) { return }
     let entry = submissionEntry()
     io_uring_prep_cancel64(entry, target.rawValue, 0)
     entry.pointee.flags = UInt8(truncatingIfNeeded: SIDECAR_SQE_CQE_SKIP_SUCCESS)

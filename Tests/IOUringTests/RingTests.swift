@@ -118,7 +118,7 @@ import Testing
   /// A cancellation that finds nothing reports its failure to nobody, and does not end up as a completion.
   @Test func failedCancellationIsNotACompletion() throws {
     var ring = try makeRing()
-    for token in 1...50 as ClosedRange<UInt64> { ring.submitCancel(Token(rawValue: token)) }
+    for token in 1...50 as ClosedRange<UInt64> { ring.submitCancel(Token(rawValue: token), on: .none) }
     for _ in 0..<10 {
       ring.wait(until: 0)
       #expect(ring.nextCompletion() == nil)

@@ -62,7 +62,7 @@ import Testing
           if let buffer = completion.buffer {
             let bytes = UnsafeRawBufferPointer(start: kernel.receiveBuffer(buffer), count: Int(completion.result))
             kernel.submitSend(near, bytes, mode: round % 3 == 0 ? .complete : .immediate, token: send)
-            kernel.submitCancel(poll)
+            kernel.submitCancel(poll, on: near)
             kernel.recycle(buffer)
           } else {
             pending -= 1

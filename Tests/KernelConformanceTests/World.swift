@@ -51,6 +51,7 @@ final class World {
 
   private var nextToken: UInt64 = 1
   private var inFlight: Set<UInt64> = []
+  private var descriptorOfToken: [UInt64: Descriptor] = [:]
   /// Completions that arrived and that no test has asked for.
   private var arrived: [Completion] = []
   private var memory: [UnsafeMutableRawBufferPointer] = []
@@ -85,49 +86,50 @@ final class World {
   // MARK: Submitting
 
   func receive(_ socket: Descriptor, expectsData: Bool = true) -> Token {
-    let token = issueToken()
+    let token = issueToken(socket)
     kernel.submitReceive(socket, expectsData: expectsData, token: token)
     return token
   }
 
   func receive(_ socket: Descriptor, into buffer: UnsafeMutableRawBufferPointer) -> Token {
-    let token = issueToken()
+    let token = issueToken(socket)
     kernel.submitReceive(socket, into: buffer, token: token)
     return token
   }
 
   func send(_ socket: Descriptor, _ bytes: [UInt8], mode: SendMode) -> Token {
-    let token = issueToken()
+    let token = issueToken(socket)
     kernel.submitSend(socket, keep(bytes), mode: mode, token: token)
     return token
   }
 
   func accept(_ listener: Descriptor, multishot: Bool) -> Token {
-    let token = issueToken()
+    let token = issueToken(listener)
     kernel.submitAccept(listener, multishot: multishot, token: token)
     return token
   }
 
   func connect(_ socket: Descriptor, to address: Address) -> Token {
-    let token = issueToken()
+    let token = issueToken(socket)
     let bytes = keep(address.bytes)
     kernel.submitConnect(socket, address: bytes.baseAddress!, length: UInt32(bytes.count), token: token)
     return token
   }
 
   func poll(_ descriptor: Descriptor, for readiness: Readiness) -> Token {
-    let token = issueToken()
+    let token = issueToken(descriptor)
     kernel.submitPoll(descriptor, for: readiness, token: token)
     return token
   }
 
-  func cancel(_ token: Token) { kernel.submitCancel(token) }
+  func cancel(_ token: Token) { kernel.submitCancel(token, on: descriptorOfToken[token.rawValue] ?? .none) }
 
   /// High bits as well as low ones are in use, as in the worker's tokens.
-  private func issueToken() -> Token {
+  private func issueToken(_ descriptor: Descriptor) -> Token {
     let token = Token(rawValue: nextToken << 40 | nextToken)
     nextToken += 1
     inFlight.insert(token.rawValue)
+    descriptorOfToken[token.rawValue] = descriptor
     return token
   }
 

@@ -95,7 +95,7 @@ struct MessageKernel: Kernel, ~Copyable {
   }
 
   mutating func submitPoll(_ descriptor: Descriptor, for readiness: Readiness, token: Token) {}
-  mutating func submitCancel(_ target: Token) {}
+  mutating func submitCancel(_ target: Token, on descriptor: Descriptor) {}
 
   // MARK: The one receive buffer
 

@@ -58,7 +58,7 @@ extension Worker where K: ~Copyable {
 
   private mutating func beginClosing(_ id: ListenerID, _ listener: Listener) {
     listeners[id]?.phase = .closing
-    if listener.waiting == .nothing { finishRemoving(id) } else { kernel.submitCancel(acceptToken(id)) }
+    if listener.waiting == .nothing { finishRemoving(id) } else { cancelAccept(id, listener) }
   }
 
   private mutating func finishRemoving(_ id: ListenerID) {
@@ -75,6 +75,10 @@ extension Worker where K: ~Copyable {
   }
 
   // MARK: Accepting
+
+  private mutating func cancelAccept(_ id: ListenerID, _ listener: Listener) {
+    kernel.submitCancel(acceptToken(id), on: listener.descriptor)
+  }
 
   private func acceptToken(_ id: ListenerID) -> Token {
     Token(slot: UInt32(id.rawValue), generation: 0, operation: .accept)
@@ -116,7 +120,7 @@ extension Worker where K: ~Copyable {
     }
     // Near the limit a multishot accept gives way to a poll.
     if !completion.isFinal, links.budget.available <= Self.backlogMax * links.budget.workerCount {
-      kernel.submitCancel(acceptToken(id))
+      cancelAccept(id, listener)
     }
     if completion.isFinal {
       if listener.phase == .closing { finishRemoving(id) } else if acceptRetryAt == .max { armAccept(id) }
@@ -158,7 +162,7 @@ extension Worker where K: ~Copyable {
     acceptRetryAt = kernel.now &+ acceptRetryDelay
     acceptRetryDelay = min(acceptRetryDelay &* 2, AcceptBackOff.delayMax)
     for id in listeners.accepting {
-      if case .accept = listeners[id]?.waiting { kernel.submitCancel(acceptToken(id)) }
+      if let listener = listeners[id], listener.waiting == .accept { cancelAccept(id, listener) }
     }
   }
 

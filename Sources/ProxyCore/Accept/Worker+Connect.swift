@@ -92,8 +92,7 @@ extension Worker where K: ~Copyable {
     if connection.pointee.inFlight.contains(.connect) {
       // The completion moves on to the next address.
       connection.pointee.connectTimedOut = true
-      kernel.submitCancel(
-        Token(slot: slot, generation: connection.pointee.generation, operation: .connect))
+      cancel(.connect, slot, connection)
     } else if isTimeUp {
       connectFailed(connection, error: ETIMEDOUT)
       closeUpstream(connection)

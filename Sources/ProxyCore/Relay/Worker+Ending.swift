@@ -137,10 +137,7 @@ extension Worker where K: ~Copyable {
       if !connection.pointee.inFlight.contains(.send(direction)) { releaseSending(half) }
     }
     var inFlight = connection.pointee.inFlight
-    while let operation = inFlight.popFirst() {
-      kernel.submitCancel(
-        Token(slot: slot, generation: connection.pointee.generation, operation: operation))
-    }
+    while let operation = inFlight.popFirst() { cancel(operation, slot, connection) }
     finishClosing(slot, connection)
   }
 

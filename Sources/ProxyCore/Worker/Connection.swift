@@ -117,6 +117,17 @@ extension UnsafeMutablePointer<Connection> {
     side == .downstream ? pointee.downstream : pointee.upstream
   }
 
+  /// The descriptor that an operation of a connection is submitted for.
+  func descriptor(of operation: Operation) -> Descriptor {
+    switch operation.kind {
+    case .receive, .pollSource: descriptor(operation.direction.source)
+    case .send, .pollSink: descriptor(operation.direction.sink)
+    case .watch: descriptor(operation.side)
+    case .connect: pointee.upstream
+    case .accept, .mail, nil: .none
+    }
+  }
+
   /// Whether a side's other end is reached over loopback, so that no network lies between.
   func isOnThisHost(_ side: Side) -> Bool {
     let address = side == .downstream ? pointee.downstreamAddress : pointee.upstreamAddress.socketAddress

@@ -181,6 +181,13 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
     return Token(slot: slot, generation: connection.pointee.generation, operation: operation)
   }
 
+  /// Asks for an operation that is in flight to end early.
+  mutating func cancel(_ operation: Operation, _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+    kernel.submitCancel(
+      Token(slot: slot, generation: connection.pointee.generation, operation: operation),
+      on: connection.descriptor(of: operation))
+  }
+
   @inline(__always)
   mutating func recycle(_ buffer: BufferID) {
     kernel.recycle(buffer)

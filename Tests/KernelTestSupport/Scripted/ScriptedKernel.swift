@@ -50,8 +50,10 @@ public struct ScriptedKernel: Kernel, ~Copyable {
     script.submit(.submitPoll(descriptor, readiness), token: token)
   }
 
-  public mutating func submitCancel(_ target: Token) {
-    _ = script.perform(.submitCancel(script.operation(named: target)))
+  public mutating func submitCancel(_ target: Token, on descriptor: Descriptor) {
+    let operation = script.operation(named: target)
+    // On a descriptor that isn't the operation's, a kernel finds nothing.
+    _ = script.perform(.submitCancel(operation?.descriptor == descriptor ? operation : nil))
   }
 
   // MARK: Provided receive buffers

@@ -50,8 +50,8 @@ public struct SimulatedKernel: Kernel, ~Copyable {
     world.submit(descriptor, token, .poll(readiness))
   }
 
-  public mutating func submitCancel(_ target: Token) {
-    world.submit(.none, Token(rawValue: 0), .cancel(target))
+  public mutating func submitCancel(_ target: Token, on descriptor: Descriptor) {
+    world.submit(.none, Token(rawValue: 0), .cancel(target, on: descriptor))
   }
 
   // MARK: Provided receive buffers

@@ -20,7 +20,7 @@ struct SimulatedOperation {
     case send(UnsafeRawBufferPointer, SendMode)
     case poll(Readiness)
     /// Ends the operation that the token names.
-    case cancel(Token)
+    case cancel(Token, on: Descriptor)
 
     var name: StaticString {
       switch self {
@@ -42,7 +42,7 @@ struct SimulatedOperation {
       switch self {
       case .receiveInto(let memory): memory.count
       case .send(let bytes, _): bytes.count
-      case .cancel(let target): Int(truncatingIfNeeded: target.rawValue)
+      case .cancel(let target, _): Int(truncatingIfNeeded: target.rawValue)
       case .accept, .connect, .receive, .poll: 0
       }
     }
@@ -102,8 +102,8 @@ extension SimulatedWorld {
 
   private func carryOut(_ submission: Submission) {
     let operation = submission.operation
-    if case .cancel(let target) = operation.kind {
-      cancel(target)
+    if case .cancel(let target, let descriptor) = operation.kind {
+      cancel(target, on: descriptor)
       return
     }
     if case .poll = operation.kind, submission.descriptor < Self.descriptorBase {
@@ -125,8 +125,10 @@ extension SimulatedWorld {
     attempt(object, submission.descriptor, at: object.operations.count - 1)
   }
 
-  private func cancel(_ target: Token) {
-    guard let number = descriptorOfToken[target.rawValue], let object = object(number),
+  private func cancel(_ target: Token, on descriptor: Descriptor) {
+    guard let number = descriptorOfToken[target.rawValue] else { return }
+    if number != descriptor.rawValue { violation("an operation on \(number) is cancelled on \(descriptor.rawValue)") }
+    guard let object = object(number),
       let index = object.operations.firstIndex(where: { $0.token == target })
     else { return }
     object.operations[index].isCancelled = true
