@@ -41,7 +41,7 @@ let package = Package(
     .target(name: "CSeededRandom", dependencies: ["COpenSSL"], path: "Tests/CSeededRandom"),
     .target(name: "KernelTestSupport", dependencies: ["IOUring"], path: "Tests/KernelTestSupport"),
 
-    .testTarget(name: "IOUringTests", dependencies: ["CIOUring", "IOUring"]),
+    .testTarget(name: "IOUringTests", dependencies: ["CIOUring", "IOUring", "TestSupport"]),
     .testTarget(
       name: "KernelConformanceTests", dependencies: ["CAllocationCounter", "IOUring", "KernelTestSupport"]),
     .testTarget(name: "EngineTests", dependencies: ["ProxyCore"]),

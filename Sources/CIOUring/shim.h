@@ -33,9 +33,7 @@ extern int accept4(int listener, struct sockaddr *address, socklen_t *length, in
 extern ssize_t splice(int from, off_t *from_offset, int to, off_t *to_offset, size_t count, unsigned flags);
 
 // Swift does not import macros that shift an enumerator.
-#define SIDECAR_SQE_BUFFER_SELECT 0x20
 #define SIDECAR_SQE_CQE_SKIP_SUCCESS 0x40
-_Static_assert(SIDECAR_SQE_BUFFER_SELECT == IOSQE_BUFFER_SELECT, "see linux/io_uring.h");
 _Static_assert(SIDECAR_SQE_CQE_SKIP_SUCCESS == IOSQE_CQE_SKIP_SUCCESS, "see linux/io_uring.h");
 
 /// pipe2(2) with both descriptors in the result: read end in the low half, write end in the high half, or -errno.
@@ -114,13 +112,6 @@ static inline void sidecar_cq_set_head(struct io_uring *ring, unsigned head) {
 }
 static inline const struct io_uring_cqe *sidecar_cqe(const struct io_uring *ring, unsigned index) {
   return &ring->cq.cqes[index & ring->cq.ring_mask];
-}
-
-/// Puts one buffer at the tail of a provided-buffer ring and shows it to the kernel.
-static inline void sidecar_buffer_ring_add(struct io_uring_buf_ring *buffers, void *address, unsigned length,
-                                           unsigned short identifier, int mask) {
-  io_uring_buf_ring_add(buffers, address, length, identifier, mask, 0);
-  io_uring_buf_ring_advance(buffers, 1);
 }
 
 /// epoll_ctl(2) with EPOLL_CTL_ADD or EPOLL_CTL_MOD; `data` comes back with each event. 0 or -errno.

@@ -99,7 +99,7 @@ extension Epoll {
   }
 
   private mutating func receiveProvided(_ descriptor: Int32, _ state: UnsafeMutablePointer<DescriptorState>) {
-    guard freeBufferCount > 0 else {
+    guard let buffer = receiveBuffers.next else {
       // Only a socket that has something to read can be said to lack a buffer.
       let ready = sidecar_poll_now(descriptor, Int16(truncatingIfNeeded: Epoll.pollEvents(.pollReadable)))
       if ready == 0 {
@@ -109,9 +109,7 @@ extension Epoll {
       }
       return
     }
-    let buffer = freeBuffers[freeBufferCount - 1]
-    let received = Epoll.receive(
-      descriptor, receiveBuffer(BufferID(rawValue: buffer)), receiveBufferSize)
+    let received = Epoll.receive(descriptor, receiveBuffer(buffer), receiveBufferSize)
     if received == -EAGAIN {
       drained(descriptor, state)
       return
@@ -120,8 +118,8 @@ extension Epoll {
       finish(.input, descriptor, received)
       return
     }
-    freeBufferCount -= 1
-    var flags = Completion.Flags(rawValue: UInt32(buffer) << 16)
+    receiveBuffers.take()
+    var flags = Completion.Flags(rawValue: UInt32(buffer.rawValue) << 16)
     flags.insert(.buffer)
     if received == receiveBufferSize {
       // A full buffer most likely left something behind; asking FIONREAD would cost a system call to know.

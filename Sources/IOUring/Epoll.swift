@@ -4,8 +4,7 @@
 //
 // An operation is tried when it is submitted, unless the descriptor is known not to be ready, and waits for an edge
 // otherwise. Each descriptor is registered once, edge-triggered, when something first waits on it, and what an edge
-// told is remembered. A relayed message costs one recv(2), one send(2) and its share of one epoll_wait(2): measured at
-// 64 connections × 64 bytes, 1.1 times the CPU of the ring.
+// told is remembered. A relayed message costs one recv(2), one send(2) and its share of one epoll_wait(2).
 
 import CIOUring
 import Glibc
@@ -27,12 +26,7 @@ public struct Epoll: HostKernel, ~Copyable {
   private let events: UnsafeMutablePointer<epoll_event>
   var completions: CompletionList
 
-  private let buffers: Reservation<UInt8>
-  /// A stack of the buffers nobody holds: the one used last, which is warm, is taken first.
-  let freeBuffers: UnsafeMutablePointer<UInt16>
-  var freeBufferCount: Int
-  public let receiveBufferSize: Int
-  public let receiveBufferCount: Int
+  var receiveBuffers: ReceiveBuffers
 
   public private(set) var now: UInt64
   /// Whether the last turn was served without asking for events.
@@ -40,44 +34,27 @@ public struct Epoll: HostKernel, ~Copyable {
 
   /// Events taken per epoll_wait(2); what is left comes with the next one.
   private static var eventsMax: Int { 256 }
-  /// Numbers that the table is laid out for at most; 4 Mi descriptors reserve 480 MiB of address space.
-  private static var descriptorsMax: Int { 1 << 22 }
-
   /// - Throws: the errno of epoll_create1(2) or of mmap(2), with the mend.
   public init(options: EpollOptions = EpollOptions()) throws(RingError) {
-    precondition((1...65_536).contains(options.receiveBufferCount), "buffer identifiers have 16 bits")
-    let count = options.receiveBufferCount
-    let descriptors = Epoll.descriptorLimit()
+    let descriptors = DescriptorLimit.hard
     // Every operation of every descriptor can complete in one turn; accepted descriptors are descriptors too.
     let completions = try CompletionList(capacity: descriptors * (OperationKind.count + 1))
     let table = try DescriptorTable(capacity: descriptors)
-    let buffers = try Reservation<UInt8>(count: count * options.receiveBufferSize)
+    let receiveBuffers = try ReceiveBuffers(
+      bufferSize: options.receiveBufferSize, count: options.receiveBufferCount)
     let epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
     guard epoll >= 0 else { throw RingError(operation: "epoll_create1", errno: errno) }
     self.epoll = epoll
     self.table = table
     self.completions = completions
-    self.buffers = buffers
+    self.receiveBuffers = receiveBuffers
     events = .allocate(capacity: Epoll.eventsMax)
-    freeBuffers = .allocate(capacity: count)
-    for index in 0..<count { freeBuffers[index] = UInt16(truncatingIfNeeded: count - 1 - index) }
-    freeBufferCount = count
-    receiveBufferSize = options.receiveBufferSize
-    receiveBufferCount = count
     now = sidecar_monotonic_nanoseconds()
   }
 
   deinit {
     _ = Glibc.close(epoll)
     events.deallocate()
-    freeBuffers.deallocate()
-  }
-
-  /// No descriptor of this process can reach the hard limit, and only a privileged process can raise that.
-  private static func descriptorLimit() -> Int {
-    var limit = rlimit()
-    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return descriptorsMax }
-    return Int(min(limit.rlim_max, rlim_t(descriptorsMax)))
   }
 
   // MARK: The turn
@@ -130,13 +107,8 @@ public struct Epoll: HostKernel, ~Copyable {
 
   // MARK: Provided receive buffers
 
-  public func receiveBuffer(_ buffer: BufferID) -> UnsafeMutableRawPointer {
-    UnsafeMutableRawPointer(buffers.elements) + Int(buffer.rawValue) &* receiveBufferSize
-  }
-
-  public mutating func recycle(_ buffer: BufferID) {
-    precondition(freeBufferCount < receiveBufferCount, "buffer \(buffer.rawValue) was given back twice")
-    freeBuffers[freeBufferCount] = buffer.rawValue
-    freeBufferCount += 1
-  }
+  public var receiveBufferSize: Int { receiveBuffers.bufferSize }
+  public var receiveBufferCount: Int { receiveBuffers.count }
+  public func receiveBuffer(_ buffer: BufferID) -> UnsafeMutableRawPointer { receiveBuffers.address(buffer) }
+  public mutating func recycle(_ buffer: BufferID) { receiveBuffers.giveBack(buffer) }
 }

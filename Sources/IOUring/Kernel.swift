@@ -22,13 +22,16 @@ public struct Descriptor: Equatable, Sendable {
 }
 
 /// Names one submitted operation. The submitter chooses the bits; the kernel returns them unread.
-/// Zero and all ones are reserved for the kernel's own use.
+/// Zero and those whose uppermost byte is all ones are reserved for the kernel's own use.
 @frozen
 public struct Token: Equatable, Sendable {
   public var rawValue: UInt64
 
   @inlinable
   public init(rawValue: UInt64) { self.rawValue = rawValue }
+
+  @usableFromInline
+  var isOfTheKernel: Bool { rawValue >> 56 == 0xff }
 }
 
 /// The outcome of a submitted operation.
@@ -204,6 +207,7 @@ public protocol Kernel: ~Copyable {
   /// Moves bytes between a socket and a pipe without copying. Bytes moved, 0 at end of input, or `-errno`. splice(2).
   mutating func splice(from: Descriptor, to: Descriptor, count: Int) -> Int
   mutating func shutdown(_ socket: Descriptor, _ direction: ShutdownDirection) -> Int32
+  /// The number is free at once; the far end learns of it by the end of the next `wait`.
   mutating func close(_ descriptor: Descriptor)
   /// Makes the following `close` send a reset in place of a FIN and drop what is unsent. SO_LINGER with zero.
   mutating func resetOnClose(_ socket: Descriptor)

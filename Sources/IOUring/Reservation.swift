@@ -1,4 +1,4 @@
-// Memory for tables whose size is known but mostly unused. Used by the epoll kernel.
+// Memory for tables whose size is known but mostly unused. Used by the kernels of this module.
 
 import Glibc
 
@@ -18,4 +18,17 @@ struct Reservation<Element: BitwiseCopyable>: ~Copyable {
   }
 
   deinit { munmap(elements, count * MemoryLayout<Element>.stride) }
+}
+
+/// How many descriptors a table is laid out for.
+enum DescriptorLimit {
+  /// Where the limit is higher, or none: 4 Mi descriptors reserve some 300 MiB of address space.
+  private static var most: Int { 1 << 22 }
+
+  /// No descriptor of this process can reach the hard limit, and only a privileged process can raise that.
+  static var hard: Int {
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return most }
+    return Int(min(limit.rlim_max, rlim_t(most)))
+  }
 }

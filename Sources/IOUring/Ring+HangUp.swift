@@ -8,7 +8,7 @@ import Glibc
 
 extension Ring {
   /// Marks the completions of the poll on the epoll descriptor.
-  @usableFromInline static var hangUpToken: UInt64 { .max }
+  static var hangUpToken: Token { Token(rawValue: .max) }
 
   /// An epoll kernel that only waits for hang-ups.
   static func makeHangUps() throws(RingError) -> Epoll {
@@ -42,11 +42,10 @@ extension Ring {
       io_uring_prep_poll_add(entry, hangUps.epoll, UInt32(bitPattern: POLLIN))
       isWatchingHangUps = true
     }
-    entry.pointee.user_data = Ring.hangUpToken
+    entry.pointee.user_data = Ring.hangUpToken.rawValue
   }
 
   /// Something was told: opens the completions of `hangUps` to `nextHangUp`.
-  @usableFromInline
   mutating func takeHangUps(wasPoll: Bool) {
     if wasPoll { isWatchingHangUps = false }
     hangUps.wait(until: 0)
@@ -64,5 +63,8 @@ extension Ring {
     return nil
   }
 
-  public mutating func close(_ descriptor: Descriptor) { hangUps.close(descriptor) }
+  public mutating func close(_ descriptor: Descriptor) {
+    forget(descriptor)
+    hangUps.close(descriptor)
+  }
 }

@@ -35,17 +35,6 @@ extension Ring {
     entry.pointee.user_data = token.rawValue
   }
 
-  /// IORING_OP_RECV with buffer selection.
-  @inlinable
-  public mutating func submitReceive(_ socket: Descriptor, expectsData: Bool, token: Token) {
-    let entry = submissionEntry()
-    io_uring_prep_recv(entry, socket.rawValue, nil, bufferRing.bufferSize, 0)
-    entry.pointee.flags = UInt8(truncatingIfNeeded: SIDECAR_SQE_BUFFER_SELECT)
-    entry.pointee.buf_group = BufferRing.group
-    entry.pointee.ioprio = expectsData ? 0 : UInt16(IORING_RECVSEND_POLL_FIRST)
-    entry.pointee.user_data = token.rawValue
-  }
-
   /// IORING_OP_RECV.
   @inlinable
   public mutating func submitReceive(
@@ -90,9 +79,13 @@ extension Ring {
 
   /// IORING_OP_ASYNC_CANCEL, silent: the outcome of the target tells enough.
   public mutating func submitCancel(_ target: Token, on descriptor: Descriptor) {
-    if cancelHangUp(target, on: descriptor) { return }
+    if cancelReceive(target, on: descriptor) || cancelHangUp(target, on: descriptor) { return }
+    submitSilentCancel(target.rawValue)
+  }
+
+  mutating func submitSilentCancel(_ target: UInt64) {
     let entry = submissionEntry()
-    io_uring_prep_cancel64(entry, target.rawValue, 0)
+    io_uring_prep_cancel64(entry, target, 0)
     entry.pointee.flags = UInt8(truncatingIfNeeded: SIDECAR_SQE_CQE_SKIP_SUCCESS)
     entry.pointee.user_data = 0
   }

@@ -6,7 +6,7 @@ import CIOUring
 import Glibc
 
 extension Ring {
-  /// All that `Ring+Operations.swift` and `Ring+HangUp.swift` submit.
+  /// All that `Ring+Operations.swift`, `Ring+Receive.swift` and `Ring+HangUp.swift` submit.
   private static let operations: [io_uring_op] = [
     IORING_OP_ACCEPT, IORING_OP_ASYNC_CANCEL, IORING_OP_CONNECT, IORING_OP_NOP, IORING_OP_POLL_ADD, IORING_OP_RECV,
     IORING_OP_SEND,
@@ -34,7 +34,7 @@ extension Ring {
     }
     var flags = io_uring_restriction()
     flags.opcode = UInt16(IORING_RESTRICTION_SQE_FLAGS_ALLOWED)
-    flags.sqe_flags = UInt8(SIDECAR_SQE_BUFFER_SELECT | SIDECAR_SQE_CQE_SKIP_SUCCESS)
+    flags.sqe_flags = UInt8(SIDECAR_SQE_CQE_SKIP_SUCCESS)
     restrictions.append(flags)
     let result = sidecar_restrict_ring(ring, &restrictions, UInt32(restrictions.count))
     guard result == 0 else { throw RingError(operation: "io_uring_register (RESTRICTIONS)", errno: -result) }

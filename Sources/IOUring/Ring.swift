@@ -1,6 +1,6 @@
 // io_uring as a `Kernel`: the fast path. One ring belongs to one worker thread; only that thread submits.
-// This file owns the ring; `Ring+Operations.swift` fills submission entries, `RingSupport.swift` says what this host
-// can do and explains refusals.
+// This file owns the ring; `Ring+Operations.swift` fills submission entries, `Ring+Receive.swift` watches sockets and
+// receives from them, `RingSupport.swift` says what this host can do and explains refusals.
 
 public import CIOUring
 import Glibc
@@ -13,7 +13,7 @@ public struct RingOptions: Sendable {
   public var completionEntries: UInt32 = 4_096
   /// Bytes per provided receive buffer.
   public var receiveBufferSize = 16_384
-  /// Provided receive buffers; a power of two. 64 × 16 KiB = 1 MiB per worker at the most.
+  /// Provided receive buffers, up to 65,536. 64 × 16 KiB = 1 MiB per worker at the most.
   public var receiveBufferCount = 64
 
   public init() {}
@@ -23,7 +23,8 @@ public struct RingOptions: Sendable {
 public struct Ring: HostKernel, ~Copyable {
   /// On the heap so that its address is stable: liburing's calls take a pointer.
   @usableFromInline let ring: UnsafeMutablePointer<io_uring>
-  @usableFromInline let bufferRing: BufferRing
+  let sockets: SocketTable
+  var receiveBuffers: ReceiveBuffers
 
   /// Completions `head..<tail` are this turn's. Both wrap.
   @usableFromInline var completionHead: UInt32 = 0
@@ -44,11 +45,13 @@ public struct Ring: HostKernel, ~Copyable {
     do throws(RingError) {
       try Ring.setUp(ring, options: options)
       do throws(RingError) {
-        let bufferRing = try BufferRing(
-          ring: ring, bufferSize: options.receiveBufferSize, count: options.receiveBufferCount)
+        let sockets = try SocketTable(capacity: DescriptorLimit.hard)
+        let receiveBuffers = try ReceiveBuffers(
+          bufferSize: options.receiveBufferSize, count: options.receiveBufferCount)
         try Ring.restrict(ring)
         hangUps = try Ring.makeHangUps()
-        self.bufferRing = bufferRing
+        self.sockets = sockets
+        self.receiveBuffers = receiveBuffers
       } catch {
         io_uring_queue_exit(ring)
         throw error
@@ -62,7 +65,7 @@ public struct Ring: HostKernel, ~Copyable {
   }
 
   deinit {
-    // Ends what is in flight and drops the registration before the buffers are unmapped.
+    // Ends what is in flight.
     io_uring_queue_exit(ring)
     ring.deallocate()
   }
@@ -117,28 +120,30 @@ public struct Ring: HostKernel, ~Copyable {
       sidecar_cq_set_head(ring, completionHead)
       // Zero marks entries that nobody waits for, such as a cancellation that came too late.
       if entry.user_data == 0 { continue }
-      if entry.user_data == Ring.hangUpToken {
-        // A poll reports events, a no-operation zero.
-        takeHangUps(wasPoll: entry.res != 0)
-        continue
-      }
-      return Completion(
+      let completion = Completion(
         token: Token(rawValue: entry.user_data), result: entry.res, flags: Completion.Flags(rawValue: entry.flags))
+      if !completion.token.isOfTheKernel { return completion }
+      if let received = takeOwn(completion) { return received }
     }
     return hangUpsAreReady ? nextHangUp() : nil
   }
 
+  /// A completion that the ring itself has asked for, and what it completes for the worker.
+  @usableFromInline
+  mutating func takeOwn(_ completion: Completion) -> Completion? {
+    guard completion.token != Ring.hangUpToken else {
+      // A poll reports events, a no-operation zero.
+      takeHangUps(wasPoll: completion.result != 0)
+      return nil
+    }
+    return takeAnnouncement(
+      WatchToken(rawValue: completion.token.rawValue), result: completion.result, isFinal: completion.isFinal)
+  }
+
   // MARK: Provided receive buffers
 
-  @inlinable
-  public var receiveBufferSize: Int { bufferRing.bufferSize }
-
-  @inlinable
-  public var receiveBufferCount: Int { bufferRing.count }
-
-  @inlinable
-  public func receiveBuffer(_ buffer: BufferID) -> UnsafeMutableRawPointer { bufferRing.address(buffer) }
-
-  @inlinable
-  public mutating func recycle(_ buffer: BufferID) { bufferRing.add(buffer) }
+  public var receiveBufferSize: Int { receiveBuffers.bufferSize }
+  public var receiveBufferCount: Int { receiveBuffers.count }
+  public func receiveBuffer(_ buffer: BufferID) -> UnsafeMutableRawPointer { receiveBuffers.address(buffer) }
+  public mutating func recycle(_ buffer: BufferID) { receiveBuffers.giveBack(buffer) }
 }

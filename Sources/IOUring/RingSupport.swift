@@ -50,7 +50,7 @@ public struct RingError: Error, Equatable, CustomStringConvertible {
 
 /// What this host's io_uring can do.
 public enum RingSupport {
-  /// The oldest kernel with all that the ring uses: buffer rings, multishot accept, cancellation by token.
+  /// The oldest kernel with all that the ring uses: multishot accept and poll, cancellation by token.
   public static let minimumKernel = "5.19"
 
   /// kernel.io_uring_disabled: 0 allowed, 1 unprivileged processes refused, 2 refused. 0 where the setting is unknown.

@@ -3,6 +3,7 @@
 
 import CIOUring
 import Glibc
+import TestSupport
 import Testing
 
 @testable import IOUring
@@ -24,6 +25,35 @@ import Testing
     try #require(
       socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) == 0)
     return (Descriptor(rawValue: ends[0]), Descriptor(rawValue: ends[1]))
+  }
+
+  /// The next completion is one byte.
+  private func takeByte(_ ring: inout Ring, token: UInt64 = 1) throws {
+    let next = ring.nextCompletion()
+    let completion = try #require(next)
+    #expect(completion.token.rawValue == token && completion.result == 1)
+    ring.recycle(try #require(completion.buffer))
+  }
+
+  private func expectNothing(_ ring: inout Ring) {
+    let completion = ring.nextCompletion()
+    #expect(completion == nil)
+  }
+
+  private func state(of socket: Descriptor, in ring: borrowing Ring) throws -> UnsafeMutablePointer<SocketState> {
+    let state = ring.sockets.state(socket)
+    return try #require(state)
+  }
+
+  /// A pair whose first socket has a number that nothing else in this process gets.
+  private func makeNumberedPair() throws -> (Descriptor, Descriptor) {
+    try raiseDescriptorLimit(toAtLeast: 17_100)
+    let (near, far) = try makePair()
+    let lowest: Int32 = 17_000
+    let moved = fcntl(near.rawValue, F_DUPFD_CLOEXEC, lowest)
+    close(near.rawValue)
+    try #require(moved == lowest)
+    return (Descriptor(rawValue: moved), far)
   }
 
   /// More submissions than the queue holds, and more completions than theirs, in one turn: none is lost.
@@ -90,29 +120,119 @@ import Testing
       ring.completionTail = tail &+ 1
       let completion = ring.nextCompletion()
       #expect(completion?.token.rawValue == token && completion?.result == Int32(token))
-      #expect(ring.nextCompletion() == nil)
+      expectNothing(&ring)
       #expect(ring.ring.pointee.cq.khead.pointee == tail &+ 1)
     }
   }
 
-  /// Buffers go round the buffer ring far more often than its 16-bit tail can count.
-  @Test func bufferRingTailWraps() throws {
+  /// More sockets have bytes at once than the completion queue has room for: the kernel ends watches, and they are armed
+  /// again.
+  @Test func watchesThatOverflowGoOn() throws {
+    var ring = try makeRing()
+    let pairs = try (0..<40).map { _ in try makePair() }
+    var waiting: Set<Int> = []
+    for round in 0..<50 {
+      for index in pairs.indices where waiting.insert(index).inserted {
+        ring.submitReceive(pairs[index].0, expectsData: false, token: Token(rawValue: UInt64(index + 1)))
+      }
+      // Watches are armed before the bytes come.
+      ring.wait(until: 0)
+      var byte = UInt8(truncatingIfNeeded: round)
+      for pair in pairs { send(pair.1.rawValue, &byte, 1, 0) }
+      let deadline = ring.now + 20_000_000_000
+      while !waiting.isEmpty, ring.now < deadline {
+        ring.wait(until: deadline)
+        while let completion = ring.nextCompletion() {
+          #expect(completion.result == 1)
+          #expect(waiting.remove(Int(completion.token.rawValue) - 1) != nil)
+          let buffer = try #require(completion.buffer)
+          let received = ring.receiveBuffer(buffer).load(as: UInt8.self)
+          #expect(received == byte)
+          ring.recycle(buffer)
+        }
+      }
+      #expect(waiting.isEmpty, "round \(round)")
+    }
+    for pair in pairs {
+      ring.close(pair.0)
+      ring.close(pair.1)
+    }
+  }
+
+  /// Bytes that go another way, by splice(2) for instance, stop being announced; the next receive finds what is there.
+  @Test func watchIsTakenOffWhereNobodyReceives() throws {
     var ring = try makeRing(submissionEntries: 64, completionEntries: 128)
     let (near, far) = try makePair()
-    for round in 0..<70_000 {
-      var byte = UInt8(truncatingIfNeeded: round)
+    var byte: UInt8 = 7
+    ring.submitReceive(near, expectsData: false, token: Token(rawValue: 1))
+    ring.wait(until: 0)
+    send(far.rawValue, &byte, 1, 0)
+    ring.wait(until: .max)
+    try takeByte(&ring)
+    let state = try state(of: near, in: ring)
+    #expect(state.pointee.watch == .armed)
+    var arrivals = 0
+    while state.pointee.watch != .none, arrivals < 100 {
       send(far.rawValue, &byte, 1, 0)
-      ring.submitReceive(near, expectsData: true, token: Token(rawValue: 1))
-      ring.wait(until: .max)
-      guard let completion = ring.nextCompletion(), let buffer = completion.buffer else {
-        Issue.record("round \(round) brought no buffer")
-        return
-      }
-      if ring.receiveBuffer(buffer).load(as: UInt8.self) != byte { Issue.record("round \(round) brought a wrong byte") }
-      ring.recycle(buffer)
+      arrivals += 1
+      ring.wait(until: 0)
+      expectNothing(&ring)
     }
-    ring.close(near)
-    ring.close(far)
+    #expect(state.pointee.watch == .none)
+    ring.submitReceive(near, expectsData: false, token: Token(rawValue: 2))
+    ring.wait(until: .max)
+    let rest = ring.nextCompletion()
+    #expect(rest?.result == Int32(arrivals) && state.pointee.watch == .armed)
+    for descriptor in [near, far] { ring.close(descriptor) }
+  }
+
+  /// A message at a time costs one recv(2) and no submission: the watch stays, and a short receive is known to have taken all.
+  @Test func aMessageIsTakenWithOneCall() throws {
+    var ring = try makeRing(submissionEntries: 64, completionEntries: 128)
+    let (near, far) = try makePair()
+    var byte: UInt8 = 7
+    for round in 0..<100 {
+      ring.submitReceive(near, expectsData: false, token: Token(rawValue: 1))
+      let submitted = io_uring_sq_ready(ring.ring)
+      #expect(submitted == (round == 0 ? 1 : 0))
+      ring.wait(until: 0)
+      send(far.rawValue, &byte, 1, 0)
+      ring.wait(until: .max)
+      try takeByte(&ring)
+      let contents = try state(of: near, in: ring).pointee.contents
+      #expect(contents == .drained)
+    }
+    for descriptor in [near, far] { ring.close(descriptor) }
+  }
+
+  /// What was announced of a closed socket is not taken for the next owner of its number.
+  @Test func announcementsOfAnEarlierOwnerAreDropped() throws {
+    var ring = try makeRing(submissionEntries: 64, completionEntries: 128)
+    var byte: UInt8 = 7
+    for _ in 0..<20 {
+      let (near, far) = try makeNumberedPair()
+      ring.submitReceive(near, expectsData: false, token: Token(rawValue: 1))
+      ring.wait(until: 0)
+      send(far.rawValue, &byte, 1, 0)
+      ring.wait(until: .max)
+      try takeByte(&ring)
+      // Announced, and not looked at before the number has another owner.
+      send(far.rawValue, &byte, 1, 0)
+      ring.wait(until: 0)
+      ring.close(near)
+      let (next, other) = try makeNumberedPair()
+      #expect(next == near)
+      ring.submitReceive(next, expectsData: false, token: Token(rawValue: 2))
+      expectNothing(&ring)
+      ring.wait(until: 0)
+      expectNothing(&ring)
+      send(other.rawValue, &byte, 1, 0)
+      ring.wait(until: .max)
+      try takeByte(&ring, token: 2)
+      for descriptor in [next, other, far] { ring.close(descriptor) }
+      ring.wait(until: 0)
+      expectNothing(&ring)
+    }
   }
 
   /// A cancellation that finds nothing reports its failure to nobody, and does not end up as a completion.
@@ -121,7 +241,7 @@ import Testing
     for token in 1...50 as ClosedRange<UInt64> { ring.submitCancel(Token(rawValue: token), on: .none) }
     for _ in 0..<10 {
       ring.wait(until: 0)
-      #expect(ring.nextCompletion() == nil)
+      expectNothing(&ring)
     }
   }
 

@@ -40,6 +40,7 @@ import Testing
     _ = try world.outcome(token)
     if isReset { world.resetOnClose(near) }
     world.close(near)
+    world.turn()
     #expect(far.readEnd() == (isReset ? ECONNRESET : 0))
     far.close()
   }

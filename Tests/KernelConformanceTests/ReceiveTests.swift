@@ -222,4 +222,24 @@ import Testing
     #expect(bytes == pattern(10) + pattern(20))
     world.close(near)
   }
+
+  /// The same where all of it has come before anybody receives, at once or piece by piece.
+  @Test(arguments: KernelKind.allCases, [true, false])
+  func urgentDataBeforeTheReceiveDoesNotStallTheStream(kind: KernelKind, turnsBetween: Bool) throws {
+    let world = try World(kind)
+    let (near, far) = try world.pair()
+    defer { far.close() }
+    let token = world.receive(near, expectsData: false)
+    #expect(!world.hasCompleted(token))
+    far.write(pattern(5))
+    #expect(world.takeBytes(try world.outcome(token)) == pattern(5))
+    far.write(pattern(10))
+    if turnsBetween { world.turn() }
+    far.writeUrgent(0xFF)
+    if turnsBetween { world.turn() }
+    far.write(pattern(20))
+    world.turn()
+    #expect(try world.receiveAll(near, count: 30) == pattern(10) + pattern(20))
+    world.close(near)
+  }
 }
