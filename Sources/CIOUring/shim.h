@@ -46,26 +46,6 @@ static inline int64_t sidecar_pipe(void) {
 /// accept4(2), non-blocking and close-on-exec, without the address. A descriptor, or -1 with errno.
 static inline int sidecar_accept(int listener) { return accept4(listener, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC); }
 
-/// Attaches a filter to a listening TCP socket that drops every attempt to connect and lets those that have begun go on: in
-/// classic BPF, "drop if SYN is among the flags". It sees a packet from its TCP header on (RFC 9293 section 3.1). socket(7).
-static inline int sidecar_drop_connects(int socket) {
-  struct sock_filter_instruction {
-    uint16_t code;
-    uint8_t jump_true, jump_false;
-    uint32_t operand;
-  } drop_connects[] = {
-      {0x30 /* BPF_LD | BPF_B | BPF_ABS */, 0, 0, 13},
-      {0x45 /* BPF_JMP | BPF_JSET | BPF_K */, 0, 1, 0x02 /* SYN */},
-      {0x06 /* BPF_RET | BPF_K */, 0, 0, 0},
-      {0x06 /* BPF_RET | BPF_K */, 0, 0, UINT32_MAX},
-  };
-  struct {
-    unsigned short length;
-    const void *instructions;
-  } program = {sizeof drop_connects / sizeof *drop_connects, drop_connects};
-  return setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
-}
-
 /// fcntl(2) F_SETPIPE_SZ: the capacity in bytes that the pipe got, or -errno.
 static inline int sidecar_set_pipe_size(int pipe, int bytes) {
   int got = fcntl(pipe, SIDECAR_F_SETPIPE_SZ, bytes);

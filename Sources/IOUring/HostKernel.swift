@@ -16,8 +16,11 @@ extension HostKernel where Self: ~Copyable {
   }
 
   public mutating func stopQueueing(_ listener: Descriptor) {
-    // A kernel that refuses leaves things as they were: who comes at the last moment is reset.
-    _ = sidecar_drop_connects(listener.rawValue)
+    StreamOptions.setLeastHops(on: listener, StreamOptions.hopsMax)
+  }
+
+  public mutating func hearAgain(_ socket: Descriptor) {
+    StreamOptions.setLeastHops(on: socket, 0)
   }
 
   @inlinable
@@ -119,6 +122,20 @@ public enum StreamOptions {
     set(socket, Int32(IPPROTO_TCP), TCP_KEEPIDLE, keepaliveIdleSeconds)
     set(socket, Int32(IPPROTO_TCP), TCP_KEEPINTVL, keepaliveIntervalSeconds)
     set(socket, Int32(IPPROTO_TCP), TCP_KEEPCNT, keepaliveProbes)
+  }
+
+  /// The most that a packet can have left of its time to live.
+  static let hopsMax: Int32 = 255
+
+  /// Drops packets that have less left of their time to live, before the socket hears of them: the security mechanism of
+  /// RFC 5082, for which nobody needs a privilege (a socket filter needs CAP_NET_ADMIN on newer kernels). At 255 only a
+  /// neighbour that sends with 255 is still heard: Linux sends with 64. Of a connection that is being made, the last segment
+  /// of the handshake gets through (tcp_v4_rcv in net/ipv4/tcp_ipv4.c); the socket that comes of it has the option too. ip(7),
+  /// IP_MINTTL.
+  static func setLeastHops(on socket: Descriptor, _ hops: Int32) {
+    set(socket, Int32(IPPROTO_IP), IP_MINTTL, hops)
+    // Refused on a socket of IPv4, as both are on a Unix socket.
+    set(socket, Int32(IPPROTO_IPV6), IPV6_MINHOPCOUNT, hops)
   }
 
   /// For a socket whose other end is on this host. Many hosts send with BBR, which paces by timers and in small segments

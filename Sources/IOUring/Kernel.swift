@@ -184,8 +184,10 @@ public protocol Kernel: ~Copyable {
   /// Takes one connection that already waits: a new descriptor, `-EAGAIN` when there is none, or `-errno`. accept4(2).
   mutating func acceptNow(_ listener: Descriptor) -> Int32
   /// Keeps clients that begin to connect from now on out of a listening socket's queue, without refusing them, until it is
-  /// closed. What is in the queue stays there, and who has begun still gets there.
+  /// closed. What is in the queue stays there, and who has begun still gets there; but what comes out of the queue is deaf
+  /// until `hearAgain`.
   mutating func stopQueueing(_ listener: Descriptor)
+  mutating func hearAgain(_ socket: Descriptor)
   /// A non-blocking, close-on-exec stream socket of an address family (AF_INET, AF_INET6, AF_UNIX), or `-errno`.
   mutating func openSocket(family: Int32) -> Int32
   /// TCP_NODELAY for a TCP socket.

@@ -60,7 +60,11 @@ struct SimulatedSocket: Listener {
 
   func dialHalfway() throws -> any Peer {
     let (stream, arrive) = try #require(world.beginConnecting(to: socket))
-    return SimulatedPeer(world: world, stream: stream, arrive: arrive)
+    var hasArrived = false
+    return SimulatedPeer(world: world, stream: stream) {
+      if !hasArrived { arrive() }
+      hasArrived = true
+    }
   }
 }
 

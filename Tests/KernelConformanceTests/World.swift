@@ -154,6 +154,7 @@ final class World {
   func submit() { kernel.submit() }
   func nextCompletion() -> Completion? { kernel.nextCompletion() }
   func stopQueueing(_ listener: Descriptor) { kernel.stopQueueing(listener) }
+  func hearAgain(_ socket: Descriptor) { kernel.hearAgain(socket) }
   func openSocket(family: Int32) -> Int32 { kernel.openSocket(family: family) }
   func openPipe(capacity: Int) -> Result<Pipe, KernelError> { kernel.openPipe(capacity: capacity) }
   func splice(from: Descriptor, to: Descriptor, count: Int) -> Int { kernel.splice(from: from, to: to, count: count) }

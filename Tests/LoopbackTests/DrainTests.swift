@@ -63,6 +63,41 @@ struct DrainTests {
     #expect(try sidecar.process.wait() == .exited(0))
   }
 
+  /// Served, until the queue closes; then not answered at all, since an answer would have to be taken back.
+  @Test("Who comes while the queue is emptied is not let in to be reset")
+  func comesTooLate() throws {
+    let app = try AppServer.echo()
+    // Whoever can't look within the moment that the emptying takes looks again.
+    for attempt in 1... {
+      let sidecar = try SidecarProcess([.init(to: app)], settings: ["drain": "{grace: 0s, deadline: 60s}"])
+      let held = try sidecar.connect()
+      try held.ping()
+      sidecar.process.signal(SIGTERM)
+      var isAnswered: Bool?
+      repeat { isAnswered = try Self.isAnswered(sidecar.endpoint()) } while isAnswered == true
+      held.close()
+      #expect(try sidecar.process.wait() == .exited(0))
+      if isAnswered == false { return }
+      try #require(attempt < 3, "the queue was open until it was refused")
+    }
+  }
+
+  /// Whether somebody who connects gets an answer soon; nil if it is a refusal.
+  private static func isAnswered(_ endpoint: Endpoint) throws -> Bool? {
+    let descriptor = socket(endpoint.family, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+    guard descriptor >= 0 else { throw SystemCallError("socket") }
+    defer { close(descriptor) }
+    // connect(2) obeys it: far less than the second after which TCP tries again.
+    var timeout = timeval(tv_sec: 0, tv_usec: 100_000)
+    setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &timeout, UInt32(MemoryLayout<timeval>.size))
+    guard try endpoint.withSockAddr({ connect(descriptor, $0, $1) }) != 0 else { return true }
+    switch errno {
+    case EINPROGRESS: return false
+    case ECONNREFUSED: return nil
+    default: throw SystemCallError("connect \(endpoint)")
+    }
+  }
+
   @Test("Nobody connected: SIGTERM ends it after the grace")
   func terminateIdle() throws {
     let app = try AppServer.echo()

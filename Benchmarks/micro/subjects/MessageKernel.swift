@@ -108,6 +108,7 @@ struct MessageKernel: Kernel, ~Copyable {
 
   mutating func acceptNow(_ listener: Descriptor) -> Int32 { fails(EAGAIN) }
   mutating func stopQueueing(_ listener: Descriptor) { systemCalls += 1 }
+  mutating func hearAgain(_ socket: Descriptor) { systemCalls += 1 }
   mutating func configureStream(_ socket: Descriptor) { systemCalls += 1 }
   mutating func keepAlive(_ socket: Descriptor) { systemCalls += 1 }
   mutating func sendUnpaced(_ socket: Descriptor) { systemCalls += 1 }

@@ -189,6 +189,7 @@ extension Worker where K: ~Copyable {
   // MARK: A new connection
 
   private mutating func openConnection(_ id: ListenerID, _ downstream: Descriptor) {
+    if listeners[id]?.phase != .open { kernel.hearAgain(downstream) }
     guard let slot = connections.take() else {
       // A FIN would look like an empty answer.
       kernel.resetOnClose(downstream)

@@ -17,6 +17,7 @@ public enum Call: Equatable, Sendable {
   case recycle(BufferID)
   case acceptNow(Descriptor)
   case stopQueueing(Descriptor)
+  case hearAgain(Descriptor)
   case openSocket(family: Int32)
   case configureStream(Descriptor)
   case keepAlive(Descriptor)
@@ -83,6 +84,7 @@ struct CallPrinter {
     case .recycle(let buffer): "recycle(\(buffer.rawValue))"
     case .acceptNow(let listener): "acceptNow(\(name(listener)))"
     case .stopQueueing(let listener): "stopQueueing(\(name(listener)))"
+    case .hearAgain(let socket): "hearAgain(\(name(socket)))"
     case .openSocket(let family): "openSocket(family: \(family))"
     case .configureStream(let socket): "configureStream(\(name(socket)))"
     case .keepAlive(let socket): "keepAlive(\(name(socket)))"

@@ -70,6 +70,7 @@ public struct ScriptedKernel: Kernel, ~Copyable {
   }
 
   public mutating func stopQueueing(_ listener: Descriptor) { _ = script.perform(.stopQueueing(listener)) }
+  public mutating func hearAgain(_ socket: Descriptor) { _ = script.perform(.hearAgain(socket)) }
 
   public mutating func openSocket(family: Int32) -> Int32 {
     Self.result(script.perform(.openSocket(family: family)), otherwise: -EIO)

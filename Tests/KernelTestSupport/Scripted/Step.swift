@@ -56,6 +56,7 @@ public struct Step: Sendable {
     Step(call: .acceptNow(listener), answer: .result(-Int(errno)))
   }
   public static func stopQueueing(_ listener: Descriptor) -> Step { Step(call: .stopQueueing(listener)) }
+  public static func hearAgain(_ socket: Descriptor) -> Step { Step(call: .hearAgain(socket)) }
   public static func openSocket(_ family: Int32, gives socket: Descriptor) -> Step {
     Step(call: .openSocket(family: family), answer: .result(Int(socket.rawValue)))
   }

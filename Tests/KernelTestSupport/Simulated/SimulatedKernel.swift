@@ -69,6 +69,7 @@ public struct SimulatedKernel: Kernel, ~Copyable {
 
   public mutating func acceptNow(_ listener: Descriptor) -> Int32 { world.acceptNow(listener) }
   public mutating func stopQueueing(_ listener: Descriptor) { world.stopQueueing(listener) }
+  public mutating func hearAgain(_ socket: Descriptor) { world.stream(socket)?.isDeaf = false }
   public mutating func openSocket(family: Int32) -> Int32 { world.openSocket(family: family) }
   public mutating func configureStream(_ socket: Descriptor) {}
   public mutating func keepAlive(_ socket: Descriptor) {}

@@ -29,6 +29,8 @@ public final class SimulatedStream {
   private(set) var isWriteShut = false
   public private(set) var isClosed = false
   public var resetsOnClose = false
+  /// Accepted from a listener that had stopped queueing: hears nothing.
+  var isDeaf = false
 
   /// The worker's descriptor for this end, or the actor that plays it: whom a change concerns.
   var descriptor: Int32?

@@ -160,6 +160,7 @@ extension SimulatedWorld {
     if random.chance(faults.acceptExhausted) { return -(random.chance(0.5) ? EMFILE : ENFILE) }
     guard let descriptor = open(.stream(stream)) else { return -EMFILE }
     listener.queue.removeFirst()
+    stream.isDeaf = !listener.isOpen
     acceptedCount += 1
     // What it has received meanwhile concerns nobody yet: the worker's first operation will look.
     return descriptor.rawValue

@@ -121,6 +121,9 @@ extension SimulatedWorld {
     if object.operations.contains(where: { $0.kind.isSameUse(as: operation.kind) }) {
       violation("two operations of one kind, \(operation.kind.name), on \(submission.descriptor)")
     }
+    if case .stream(let stream) = object.kind, stream.isDeaf {
+      violation("\(operation.kind.name) on \(submission.descriptor), which is deaf")
+    }
     object.operations.append(operation)
     attempt(object, submission.descriptor, at: object.operations.count - 1)
   }

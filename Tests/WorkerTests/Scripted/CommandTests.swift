@@ -51,7 +51,10 @@ import Testing
       .stopAccepting, .closeConnections(.shutdown), .stop,
       expecting: [.stopQueueing(.listener), .cancel(.accept(.listener))])
     let cut: (Descriptor) -> [Step] = { client in
-      [.peerAddress(client, is: WorkerBench.clientAddress), .resetOnClose(client), .close(client), .notify(.control)]
+      [
+        .hearAgain(client), .peerAddress(client, is: WorkerBench.clientAddress), .resetOnClose(client), .close(client),
+        .notify(.control),
+      ]
     }
     bench.turn([.accepted(.client, on: .listener)], expecting: cut(.client))
     let queued = Descriptor(rawValue: 1_000_110)

@@ -180,7 +180,7 @@ final class WorkerBench {
   /// How a listener ends behind its last completion: what waits in the queue is taken.
   static func closingListener(taking clients: (Descriptor, Descriptor)..., connectingTo target: String) -> [Step] {
     clients.flatMap { client, server in
-      [.acceptNow(.listener, gives: client)] + connecting(client, server, to: target)
+      [.acceptNow(.listener, gives: client), .hearAgain(client)] + connecting(client, server, to: target)
     } + [.acceptNow(.listener, fails: EAGAIN), .close(.listener)]
   }
 
