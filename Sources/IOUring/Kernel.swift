@@ -30,7 +30,7 @@ public struct Token: Equatable, Sendable {
   @inlinable
   public init(rawValue: UInt64) { self.rawValue = rawValue }
 
-  @usableFromInline
+  @inlinable
   var isOfTheKernel: Bool { rawValue >> 56 == 0xff }
 }
 

@@ -21,10 +21,11 @@ final class Endpoints: Sendable {
     let configuration = proxy.configuration
     group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     do throws(StartError) {
-      metricsAddress = try Endpoints.listen(
-        configuration.metrics.bind, key: "metrics.bind", routes: .metrics(of: proxy), group)
+      // The one that tells of readiness comes last: by then everything else is there.
       adminAddress = try Endpoints.listen(
         configuration.admin.bind, key: "admin.bind", routes: .admin(of: proxy), group)
+      metricsAddress = try Endpoints.listen(
+        configuration.metrics.bind, key: "metrics.bind", routes: .metrics(of: proxy), group)
     } catch {
       try? group.syncShutdownGracefully()
       throw error
