@@ -40,7 +40,9 @@ struct SlowReaderTests {
       try Self.transferAll(sidecar)
     }
     let after = try sidecar.process.residentMemory().anonymous
-    #expect(after - before <= 1 << 20, "anonymous memory went from \(before) to \(after) bytes")
+    // A sanitizer keeps what was freed.
+    #expect(
+      !SidecarProcess.isConfined || after - before <= 1 << 20, "anonymous memory went from \(before) to \(after) bytes")
     try sidecar.awaitMetrics("only the slow one is still there") { $0.sum("sidecar_connections_active") == 1 }
     slow.reset()
     try sidecar.stop()
