@@ -63,24 +63,20 @@ struct DescriptorState {
 
 /// The state of all descriptors, by number.
 struct DescriptorTable: ~Copyable {
-  /// Descriptors from this number on are refused.
-  let capacity: Int
   private let states: Reservation<DescriptorState>
   /// The tokens of the operations that wait, `OperationKind.count` for each descriptor.
   private let tokens: Reservation<Token>
 
+  /// - Parameter capacity: descriptors from this number on are refused.
   init(capacity: Int) throws(RingError) {
     let states = try Reservation<DescriptorState>(count: capacity)
     let tokens = try Reservation<Token>(count: capacity * OperationKind.count)
-    self.capacity = capacity
     self.states = states
     self.tokens = tokens
   }
 
   /// The state of a descriptor, or nil for a number that is not in the table.
-  func state(_ descriptor: Int32) -> UnsafeMutablePointer<DescriptorState>? {
-    descriptor >= 0 && Int(descriptor) < capacity ? states.elements + Int(descriptor) : nil
-  }
+  func state(_ descriptor: Int32) -> UnsafeMutablePointer<DescriptorState>? { states.pointer(to: descriptor) }
 
   // MARK: Waiting operations
 

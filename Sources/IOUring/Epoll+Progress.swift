@@ -99,35 +99,12 @@ extension Epoll {
   }
 
   private mutating func receiveProvided(_ descriptor: Int32, _ state: UnsafeMutablePointer<DescriptorState>) {
-    guard let buffer = receiveBuffers.next else {
-      // Only a socket that has something to read can be said to lack a buffer.
-      let ready = sidecar_poll_now(descriptor, Int16(truncatingIfNeeded: Epoll.pollEvents(.pollReadable)))
-      if ready == 0 {
-        drained(descriptor, state)
-      } else {
-        finish(.input, descriptor, ready < 0 ? ready : -ENOBUFS)
-      }
-      return
-    }
-    let received = Epoll.receive(descriptor, receiveBuffer(buffer), receiveBufferSize)
-    if received == -EAGAIN {
+    guard let (result, flags) = receiveBuffers.receive(from: descriptor) else {
       drained(descriptor, state)
       return
     }
-    guard received > 0 else {
-      finish(.input, descriptor, received)
-      return
-    }
-    receiveBuffers.take()
-    var flags = Completion.Flags(rawValue: UInt32(buffer.rawValue) << 16)
-    flags.insert(.buffer)
-    if received == receiveBufferSize {
-      // A full buffer most likely left something behind; asking FIONREAD would cost a system call to know.
-      flags.insert(.socketNonEmpty)
-    } else {
-      noteShortReceive(state)
-    }
-    finish(.input, descriptor, received, flags)
+    if result > 0, !flags.contains(.socketNonEmpty) { noteShortReceive(state) }
+    finish(.input, descriptor, result, flags)
   }
 
   private mutating func receiveInto(_ descriptor: Int32, _ state: UnsafeMutablePointer<DescriptorState>) {

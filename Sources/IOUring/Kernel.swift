@@ -187,6 +187,7 @@ public protocol Kernel: ~Copyable {
   /// closed. What is in the queue stays there, and who has begun still gets there; but what comes out of the queue is deaf
   /// until `hearAgain`.
   mutating func stopQueueing(_ listener: Descriptor)
+  /// For a connection that was accepted after `stopQueueing`, before anything else.
   mutating func hearAgain(_ socket: Descriptor)
   /// A non-blocking, close-on-exec stream socket of an address family (AF_INET, AF_INET6, AF_UNIX), or `-errno`.
   mutating func openSocket(family: Int32) -> Int32

@@ -18,6 +18,11 @@ struct Reservation<Element: BitwiseCopyable>: ~Copyable {
   }
 
   deinit { munmap(elements, count * MemoryLayout<Element>.stride) }
+
+  /// Nil for an index that is not among them.
+  func pointer(to index: Int32) -> UnsafeMutablePointer<Element>? {
+    index >= 0 && Int(index) < count ? elements + Int(index) : nil
+  }
 }
 
 /// How many descriptors a table is laid out for.

@@ -43,9 +43,9 @@ extension Ring {
   /// What a watch asks for. POLLRDBAND tells how an answer came about: see `note`.
   private static var watchEvents: Int32 { POLLIN | POLLPRI | POLLRDBAND | SIDECAR_POLLRDHUP }
 
-  /// recv(2), now or when the socket's watch tells of bytes.
+  /// recv(2), in the next turn or when the socket's watch tells of bytes. What the caller expects is known here.
   public mutating func submitReceive(_ socket: Descriptor, expectsData: Bool, token: Token) {
-    guard let state = sockets.state(socket) else {
+    guard let state = sockets.pointer(to: socket.rawValue) else {
       refuseReceive(token)
       return
     }
@@ -60,7 +60,9 @@ extension Ring {
 
   /// Whether the token was that of a receive that waits.
   mutating func cancelReceive(_ target: Token, on socket: Descriptor) -> Bool {
-    guard let state = sockets.state(socket), state.pointee.waiting == target.rawValue else { return false }
+    guard let state = sockets.pointer(to: socket.rawValue), state.pointee.waiting == target.rawValue else {
+      return false
+    }
     state.pointee.isCancelled = true
     announce(socket, state)
     return true
@@ -68,7 +70,7 @@ extension Ring {
 
   /// Takes the watch off, so that the ring doesn't keep the socket open, and forgets what was known of it.
   mutating func forget(_ socket: Descriptor) {
-    guard let state = sockets.state(socket) else { return }
+    guard let state = sockets.pointer(to: socket.rawValue) else { return }
     precondition(state.pointee.waiting == 0, "descriptor \(socket.rawValue) is closed under a receive")
     // A page that nothing was ever written to costs no memory.
     guard state.pointee.watch != .none || state.pointee.contents != .unknown else { return }
@@ -82,7 +84,7 @@ extension Ring {
 
   /// Something was announced of a socket: by its watch, or by `announce`. Completes the receive that waits, if that can be.
   mutating func takeAnnouncement(_ token: WatchToken, result: Int32, isFinal: Bool) -> Completion? {
-    guard let state = sockets.state(token.socket), token.isOf(state.pointee) else { return nil }
+    guard let state = sockets.pointer(to: token.socket.rawValue), token.isOf(state.pointee) else { return nil }
     // A no-operation reports zero, a poll events or an error.
     if result != 0 {
       if isFinal { state.pointee.watch = .none }
@@ -129,28 +131,13 @@ extension Ring {
 
   /// The attempt; nil if there was nothing, and the receive goes on waiting.
   private mutating func receive(_ socket: Descriptor, _ state: UnsafeMutablePointer<SocketState>) -> Completion? {
-    guard let buffer = receiveBuffers.next else {
-      // Only a socket that has something to read can be said to lack a buffer.
-      let ready = sidecar_poll_now(socket.rawValue, Int16(POLLIN | SIDECAR_POLLRDHUP))
-      return ready == 0 ? wait(socket, state) : complete(state, ready < 0 ? ready : -ENOBUFS)
-    }
-    let size = receiveBuffers.bufferSize
-    let received = recv(socket.rawValue, receiveBuffers.address(buffer), size, Int32(MSG_DONTWAIT))
-    guard received > 0 else {
-      let result = received < 0 ? -errno : 0
-      return result == -EAGAIN ? wait(socket, state) : complete(state, result)
-    }
-    receiveBuffers.take()
-    var flags = Completion.Flags(rawValue: UInt32(buffer.rawValue) << 16)
-    flags.insert(.buffer)
-    if received == size {
-      // A full buffer most likely left something behind; asking FIONREAD would cost a system call to know.
-      flags.insert(.socketNonEmpty)
+    guard let (result, flags) = receiveBuffers.receive(from: socket.rawValue) else { return wait(socket, state) }
+    if flags.contains(.socketNonEmpty) {
       state.pointee.contents = .unknown
-    } else if state.pointee.contents == .bytes {
+    } else if result > 0, state.pointee.contents == .bytes {
       state.pointee.contents = .drained
     }
-    return complete(state, Int32(truncatingIfNeeded: received), flags)
+    return complete(state, result, flags)
   }
 
   private mutating func wait(_ socket: Descriptor, _ state: UnsafeMutablePointer<SocketState>) -> Completion? {
@@ -223,17 +210,5 @@ struct WatchToken {
   func isOf(_ state: SocketState) -> Bool {
     UInt32(truncatingIfNeeded: rawValue >> 32) & WatchToken.generationMask
       == state.generation & WatchToken.generationMask
-  }
-}
-
-/// The state of all sockets, by descriptor.
-struct SocketTable: ~Copyable {
-  private let states: Reservation<SocketState>
-
-  init(capacity: Int) throws(RingError) { states = try Reservation(count: capacity) }
-
-  /// Nil for a number that is not in the table.
-  func state(_ socket: Descriptor) -> UnsafeMutablePointer<SocketState>? {
-    socket.isOpen && Int(socket.rawValue) < states.count ? states.elements + Int(socket.rawValue) : nil
   }
 }

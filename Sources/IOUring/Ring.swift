@@ -23,7 +23,8 @@ public struct RingOptions: Sendable {
 public struct Ring: HostKernel, ~Copyable {
   /// On the heap so that its address is stable: liburing's calls take a pointer.
   @usableFromInline let ring: UnsafeMutablePointer<io_uring>
-  let sockets: SocketTable
+  /// By descriptor.
+  let sockets: Reservation<SocketState>
   var receiveBuffers: ReceiveBuffers
 
   /// Completions `head..<tail` are this turn's. Both wrap.
@@ -45,7 +46,7 @@ public struct Ring: HostKernel, ~Copyable {
     do throws(RingError) {
       try Ring.setUp(ring, options: options)
       do throws(RingError) {
-        let sockets = try SocketTable(capacity: DescriptorLimit.hard)
+        let sockets = try Reservation<SocketState>(count: DescriptorLimit.hard)
         let receiveBuffers = try ReceiveBuffers(
           bufferSize: options.receiveBufferSize, count: options.receiveBufferCount)
         try Ring.restrict(ring)

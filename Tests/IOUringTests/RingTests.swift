@@ -41,7 +41,7 @@ import Testing
   }
 
   private func state(of socket: Descriptor, in ring: borrowing Ring) throws -> UnsafeMutablePointer<SocketState> {
-    let state = ring.sockets.state(socket)
+    let state = ring.sockets.pointer(to: socket.rawValue)
     return try #require(state)
   }
 
