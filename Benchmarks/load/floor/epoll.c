@@ -56,7 +56,7 @@ static void relay(int descriptor) {
 }
 
 void run_epoll(const struct settings *settings) {
-  int listener = listen_on(settings->listen_port);
+  int listener = listen_on(settings);
   int epoll = epoll_create1(EPOLL_CLOEXEC);
   struct epoll_event events[512];
   watch(epoll, listener, EPOLLIN);

@@ -24,6 +24,7 @@ struct settings {
   bool reno;          ///< Reno congestion control, in place of the machine's default.
   bool sized;         ///< Socket buffers of a fixed size, which the kernel doesn't tune.
   bool timed_wait;    ///< Each wait has a timeout, as a proxy with timers needs it.
+  unsigned workers;   ///< Processes, each with a listening socket of its own on the port.
   unsigned spin_microseconds;   ///< Looks for completions for so long before sleeping.
   unsigned gather_count;        ///< Sleeps until there are so many completions …
   unsigned gather_microseconds; ///< … or this time has passed and there is one.
@@ -35,8 +36,8 @@ enum { BUFFER_BYTES = 16384, CONNECTIONS_MAX = 10000 };
 /// Ends the process with a line on standard error.
 _Noreturn void fail(const char *what);
 
-/// A listening socket on 127.0.0.1.
-int listen_on(uint16_t port);
+/// A listening socket on 127.0.0.1, one of several where there are several workers.
+int listen_on(const struct settings *settings);
 /// A connection to 127.0.0.1; complete when this returns, since loopback answers within connect(2).
 int connect_to(const struct settings *settings);
 /// Options of an accepted or connected socket.

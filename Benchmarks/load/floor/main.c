@@ -3,16 +3,19 @@
 // and what each way of using the kernel costs. The harness starts it as `relay-floor KIND[+SWITCH…] LISTEN TARGET`
 // (ports on 127.0.0.1; docs/performance.md has what came out of the switches).
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
 #include "floor.h"
 
 static const char usage[] =
     "usage: relay-floor KIND[+SWITCH…] LISTEN-PORT TARGET-PORT\n"
     "kinds: epoll, io_uring, splice\n"
-    "switches of all: reno sized\n"
+    "switches of all: reno sized workers=COUNT\n"
     "switches of io_uring: multishot oneshot own ready | bundle incremental try-first link fixed-files\n"
     "  direct silent | coop timed spin=µs gather=COUNT:µs";
 
@@ -53,9 +56,21 @@ static void apply(struct settings *settings, const char *word) {
     settings->receive = (enum receive)way;
     return;
   }
+  if (sscanf(word, "workers=%u", &settings->workers) == 1) return;
   if (sscanf(word, "spin=%u", &settings->spin_microseconds) == 1) return;
   if (sscanf(word, "gather=%u:%u", &settings->gather_count, &settings->gather_microseconds) == 2) return;
   refuse();
+}
+
+/// Every worker goes on from here. Those but the first end with it.
+static void start_workers(unsigned count) {
+  for (unsigned worker = 1; worker < count; worker++) {
+    pid_t child = fork();
+    if (child < 0) fail("fork");
+    if (child > 0) continue;
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) fail("prctl");
+    return;
+  }
 }
 
 int main(int count, char **arguments) {
@@ -67,6 +82,7 @@ int main(int count, char **arguments) {
   char *rest = arguments[1];
   const char *kind = strsep(&rest, "+");
   for (const char *word; (word = strsep(&rest, "+"));) apply(&settings, word);
+  start_workers(settings.workers);
   if (strcmp(kind, "epoll") == 0) run_epoll(&settings);
   else if (strcmp(kind, "io_uring") == 0) run_ring(&settings);
   else if (strcmp(kind, "splice") == 0) run_splice(&settings);

@@ -210,7 +210,7 @@ void run_ring(const struct settings *settings) {
   static struct loop loop;
   loop_set_up(&loop, settings);
   for (int pair = CONNECTIONS_MAX - 1; pair >= 0; pair--) free_pairs[free_count++] = pair;
-  int listener = listen_on(settings->listen_port);
+  int listener = listen_on(settings);
   struct io_uring_sqe *entry = loop_entry(&loop);
   io_uring_prep_multishot_accept(entry, listener, NULL, NULL, SOCK_CLOEXEC);
   entry->user_data = token(ACCEPT, 0, 0);

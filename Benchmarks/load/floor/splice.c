@@ -76,7 +76,7 @@ static void free_if_over(int descriptor) {
 }
 
 void run_splice(const struct settings *settings) {
-  int listener = listen_on(settings->listen_port);
+  int listener = listen_on(settings);
   int epoll = epoll_create1(EPOLL_CLOEXEC);
   struct epoll_event event = {.events = EPOLLIN, .data.fd = listener}, events[512];
   if (epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event) != 0) fail("epoll_ctl");

@@ -19,10 +19,10 @@ def arguments() -> argparse.Namespace:
         "--candidates", metavar="A,B,…", help="only these, such as sidecar,haproxy (direct is always there)")
     parser.add_argument(
         "--also", action="append", default=[], metavar="NAME=PATH", help="another build of the sidecar to compare")
-    parser.add_argument("--rounds", type=int, help="samples of each candidate at each work (default: 5, quick: 3)")
-    parser.add_argument("--seconds", type=float, help="length of a sample (default: 0.4, quick: 0.3)")
+    parser.add_argument("--rounds", type=int, help="samples of each candidate at each work (default: 7, quick: 5)")
+    parser.add_argument("--seconds", type=float, help="length of a sample (default: 0.2, quick: 0.15)")
     parser.add_argument("--tls-root", choices=["debian13", "host"], default="debian13", help="where TLS is measured")
-    parser.add_argument("--first-port", type=int, default=20000, help="several hundred ports from here on are used")
+    parser.add_argument("--first-port", type=int, default=20000, help="two thousand ports from here on are used")
     parser.add_argument(
         "--results", type=pathlib.Path, default=REPOSITORY / "out/bench/results.json", help="where results are kept")
     parser.add_argument(

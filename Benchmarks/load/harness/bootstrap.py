@@ -1,7 +1,7 @@
 """How far a figure can be trusted that comes from some rounds: the spread of the same figure from rounds drawn anew.
 
 The rounds of a run are drawn with replacement, as many as there were, the same ones for every candidate of a comparison,
-and the figure is computed from those. Ninety per cent of a thousand such figures are its spread. What hits all candidates
+and the figure is computed from those. Ninety-five per cent of a thousand such figures are its spread. What hits all candidates
 of a round alike cancels out of it; a single bad round widens it, and is not left out."""
 
 import dataclasses
@@ -9,8 +9,8 @@ import random
 from collections.abc import Callable, Iterable
 
 RESAMPLES = 1_000
-PARTS_LEFT_OUT = 20
-"""A twentieth of the figures at either end."""
+PARTS_LEFT_OUT = 40
+"""A fortieth of the figures at either end."""
 
 
 @dataclasses.dataclass(frozen=True)

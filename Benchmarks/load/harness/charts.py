@@ -4,9 +4,8 @@ import dataclasses
 import html
 import math
 import pathlib
-import statistics
 
-from . import latency, summary, targets, works
+from . import flatness, growth, latency, summary, targets, works
 from .candidates import PEERS
 
 COLORS = {
@@ -34,6 +33,14 @@ class Group:
     target: float | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class Line:
+    candidate: str
+    points: list[tuple[int, float]]
+    dashes: str = ""
+    """As SVG's stroke-dasharray has it."""
+
+
 def write_all(results: dict, directory: pathlib.Path) -> list[tuple[str, str]]:
     """Writes the charts that the results have data for, in place of those that were there; returns file names and what
     they show."""
@@ -46,7 +53,7 @@ def write_all(results: dict, directory: pathlib.Path) -> list[tuple[str, str]]:
             ("mtls.svg", "mTLS pair: work per proxy-CPU-second, best peer = 1", efficiency(results, "mtls")),
             ("latency.svg", "Latency added at 4000 messages/s, µs (spread)", added_latency(results)),
             ("memory.svg", "Memory of an idle process (MiB) and of an idle connection (KiB)", memory(results)),
-            ("growth.svg", "CPU per round trip of 64 B, µs, by connections", growth(results))]:
+            ("growth.svg", "CPU per round trip of 64 B, µs, by connections; broken: 64 of them busy", growth_of(results))]:
         if text:
             (directory / name).write_text(text)
             written.append((name, title))
@@ -105,15 +112,16 @@ def memory(results: dict) -> str:
     return bars_chart(groups, own_scales=True)
 
 
-def growth(results: dict) -> str:
-    lines: dict[str, dict[int, list[float]]] = {}
-    for one in results["growth"]:
-        if one["kind"] == "connections":
-            cost = one["cpuSeconds"] / one["count"] * 1e6
-            lines.setdefault(one["candidate"], {}).setdefault(one["connections"], []).append(cost)
-    return lines_chart({
-        name: [(count, statistics.median(costs)) for count, costs in sorted(points.items())]
-        for name, points in lines.items()})
+def growth_of(results: dict) -> str:
+    """Solid where all connections are in use, broken where few of them are."""
+    lines = []
+    for kind, style in (("busy", ""), ("held", "5 4")):
+        for name in growth.NAMES:
+            series = flatness.cpu(results["growth"], name, kind, "round trip")
+            if series.steps:
+                points = [(step[0], series.median(step)) for step in sorted(series.steps)]
+                lines.append(Line(name, points, style))
+    return lines_chart(lines)
 
 
 # How they are drawn.
@@ -150,12 +158,12 @@ def bars_chart(groups: list[Group], own_scales: bool = False) -> str:
     return document(top, legend(list(names)) + parts)
 
 
-def lines_chart(lines: dict[str, list[tuple[int, float]]]) -> str:
+def lines_chart(lines: list[Line]) -> str:
     if not lines:
         return ""
     left, right, top, bottom = 60, WIDTH - 30, 40, 300
-    counts = sorted({count for points in lines.values() for count, _ in points})
-    highest = max(value for points in lines.values() for _, value in points) * 1.1
+    counts = sorted({count for line in lines for count, _ in line.points})
+    highest = max(value for line in lines for _, value in line.points) * 1.1
     span = math.log10(counts[-1]) - math.log10(counts[0]) or 1
 
     def x(count: int) -> float:
@@ -173,14 +181,15 @@ def lines_chart(lines: dict[str, list[tuple[int, float]]]) -> str:
         parts.append(f'<line x1="{left}" x2="{right}" y1="{level:.1f}" y2="{level:.1f}" stroke="#dee2e6"/>')
         parts.append(f'<text x="{left - 8}" y="{level + 4:.1f}" text-anchor="end" {TEXT}>{index * step:g}</text>')
     parts.append(f'<line x1="{left}" x2="{right}" y1="{bottom}" y2="{bottom}" stroke="#495057"/>')
-    for name, points in lines.items():
-        path = " ".join(f"{x(count):.1f},{y(value):.1f}" for count, value in points)
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{color(name)}" stroke-width="2"/>')
-        for count, value in points:
+    for line in lines:
+        path = " ".join(f"{x(count):.1f},{y(value):.1f}" for count, value in line.points)
+        dashes = f' stroke-dasharray="{line.dashes}"' if line.dashes else ""
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{color(line.candidate)}" stroke-width="2"{dashes}/>')
+        for count, value in line.points:
             parts.append(
-                f'<circle cx="{x(count):.1f}" cy="{y(value):.1f}" r="3" fill="{color(name)}">'
-                f'<title>{html.escape(name)}, {count:,}: {value:.1f}</title></circle>')
-    return document(bottom + 30, legend(list(lines)) + parts)
+                f'<circle cx="{x(count):.1f}" cy="{y(value):.1f}" r="3" fill="{color(line.candidate)}">'
+                f'<title>{html.escape(line.candidate)}, {count:,}: {value:.1f}</title></circle>')
+    return document(bottom + 30, legend([line.candidate for line in lines]) + parts)
 
 
 def color(candidate: str) -> str:

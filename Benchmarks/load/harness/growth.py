@@ -1,17 +1,24 @@
-"""Whether costs stay flat: CPU per message and memory per connection as connections grow from one to ten thousand, and
-CPU per message as workers grow from one to two."""
+"""Whether costs stay flat: CPU per message, CPU per new connection and memory per connection as connections grow from one to
+ten thousand, and CPU per message as workers grow from one to two. Each sample has a fresh process."""
 
+import contextlib
+import dataclasses
 import os
 import resource
 
 from . import works
-from .candidates import Starter
+from .candidates import Candidate, Starter
+from .memory import HeldConnections
 from .rounds import Load
 
-COUNTS = (1, 10, 100, 1_000, 4_000, 10_000)
-NAMES = ("sidecar", "nginx", "floor-epoll", "floor-io_uring+ready")
-"""The floors that hold no buffers, of which the others run out with this many busy connections."""
-ROUNDS_MAX = 3
+BUSY_COUNTS = (1, 10, 100, 1_000, 4_000, 10_000)
+"""Connections that are all in use."""
+HELD_COUNTS = (64, 1_000, 10_000)
+"""Connections of which `FEW` are in use."""
+FEW = 64
+NAMES = ("sidecar", "nginx", "floor-epoll")
+EVERY = 3
+"""Growth takes as long as a round of everything else: one round in so many has it."""
 MESSAGE_BYTES = 64
 RESERVED_DESCRIPTORS = 200
 """What a proxy has open besides its connections, and more."""
@@ -22,46 +29,61 @@ def open_files_max() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def counts(open_files: int) -> list[int]:
+def fitting(counts: tuple[int, ...], open_files: int) -> list[int]:
     """The last one is as near to ten thousand as a proxy's limit on open files allows: a connection takes two, and at
     either end of it a process of its own has one."""
     room = (open_files - RESERVED_DESCRIPTORS) // 2
-    return [count for count in COUNTS[:-1] if count < room] + [min(COUNTS[-1], room)]
+    return [count for count in counts[:-1] if count < room] + [min(counts[-1], room)]
 
 
-def connections(starter: Starter, load: Load, rounds: int, note) -> list[dict]:
-    """Messages on ever more connections, all of them in use. Each sample has a fresh process: what it
-    holds beyond one that has a single connection is what the others took."""
+def round(starter: Starter, load: Load, number: int, note) -> list[dict]:
+    """Every step of everything that grows, once."""
+    turn = number % len(NAMES)
+    names = NAMES[turn:] + NAMES[:turn]
     found = []
-    for number in range(rounds):
-        for index, count in enumerate(counts(open_files_max())):
-            turn = (number + index) % len(NAMES)
-            for name in NAMES[turn:] + NAMES[:turn]:
-                found.append(sample(starter, load, name, count, kind="connections", round=number))
-            note(f"growth to {count} connections: round {number + 1} of {rounds}")
+
+    def measure(kind: str, connections: int, workers: int, step) -> None:
+        for name in names:
+            with started(starter, name, connections, workers) as candidate:
+                found.extend(
+                    {"kind": kind, "work": what, "candidate": name, "connections": connections, "workers": workers,
+                     "round": number, **sample} for what, sample in step(load, candidate, connections))
+        note(f"growth, {kind}: {connections} connections, {workers} workers")
+
+    for count in fitting(BUSY_COUNTS, open_files_max()):
+        measure("busy", count, 1, busy)
+    for count in fitting(HELD_COUNTS, open_files_max()):
+        measure("held", count, 1, held)
+    for count in (1, 2):
+        measure("workers", FEW, count, busy)
     return found
 
 
-def workers(starter: Starter, load: Load, rounds: int, note) -> list[dict]:
-    """The same messages through one worker and through two. Two have both cores, and share one of them with load and
-    origin, so that throughput says nothing here; CPU per message does."""
-    found = []
-    for number in range(rounds):
-        for count in (1, 2):
-            options = {} if count == 1 else {"workers": count, "cores": os.sched_getaffinity(0)}
-            found.append(sample(starter, load, "sidecar", 64, kind="workers", round=number, **options))
-        note(f"growth to 2 workers: round {number + 1} of {rounds}")
-    return found
+def busy(load: Load, candidate: Candidate, connections: int):
+    """Messages on all connections: what the kernel has to touch grows with them. Messages go round in waves, of which a
+    sample has to see several: with ten thousand connections one takes as long as other works' samples."""
+    work = dataclasses.replace(works.messages(connections, MESSAGE_BYTES), length=max(1.0, connections / 1_000))
+    yield "round trip", load.sample(work, candidate)
 
 
-def sample(starter: Starter, load: Load, name: str, count: int, kind: str, round: int, workers: int = 1, **options) -> dict:
-    if name == "sidecar" and open_files_max() - RESERVED_DESCRIPTORS < count * 4:
+def held(load: Load, candidate: Candidate, connections: int):
+    """Messages on few of the connections, then new connections beside them: the same work, however many there are."""
+    idle = connections - FEW
+    with HeldConnections(load, candidate, idle) if idle else contextlib.nullcontext():
+        yield "round trip", load.sample(works.messages(FEW, MESSAGE_BYTES), candidate)
+        yield "new connection", load.sample(works.CONNECT, candidate)
+
+
+@contextlib.contextmanager
+def started(starter: Starter, name: str, connections: int, workers: int):
+    """A candidate for the length of a block. Two workers have both cores, and share one of them with load and origin, so that
+    throughput says nothing there; CPU per message does."""
+    options = {} if workers == 1 else {"cores": os.sched_getaffinity(0)}
+    if name == "sidecar" and open_files_max() - RESERVED_DESCRIPTORS < connections * 4:
         # It would stop accepting where its reckoning of four per connection ends.
         options["preload"] = starter.programs.allowance
-    candidate = starter.start(name, "messages", False, workers=workers, connections=count, **options)
+    candidate = starter.start(name, "messages", False, workers=workers, connections=connections, **options)
     try:
-        measured = load.sample(works.messages(count, MESSAGE_BYTES), candidate)
+        yield candidate
     finally:
         candidate.stop()
-    return {
-        "kind": kind, "candidate": name, "connections": count, "workers": workers, "round": round, **measured}

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from . import charts, growth, report, targets, works
+from . import charts, growth, report, summary, targets, works
 
 BEGIN = "<!-- results: written by `make bench-page` -->"
 END = "<!-- results: end -->"
@@ -36,7 +36,7 @@ request of wrk's is about the size of a small message."""
 def growth_limit(results: dict) -> str:
     """How far connections could grow, and why no further."""
     reached = max(one["connections"] for one in results["growth"])
-    if reached == growth.COUNTS[-1]:
+    if reached == growth.BUSY_COUNTS[-1]:
         return ""
     return (
         f"{reached:,} connections are as many as fit: a connection takes two descriptors of the proxy's, and a process may "
@@ -63,7 +63,7 @@ def targets_table(results: dict) -> str:
 
 
 def rows_table(results: dict, table: str) -> str:
-    chosen = [work for work in works.FULL if report.work_rows(results["samples"], table, work)]
+    chosen = [work for work in works.FULL if summary.candidates_of(results["samples"], table, work.name)]
     rows = []
     for work in chosen:
         rows.append([f"**{work.title}**"] + [""] * (len(report.HEADINGS)))

@@ -1,8 +1,6 @@
 """The tables, as rows of cells; and how they look on the terminal."""
 
-import statistics
-
-from . import checks, latency, summary, targets, works
+from . import checks, flatness, growth, latency, summary, targets, works
 from .candidates import PEERS
 
 HEADINGS = ["throughput", "per proxy-CPU-s", "CPU each", "p50/p99/p99.9 µs", "resident", "sidecar ÷ this (rounds)"]
@@ -64,6 +62,16 @@ def targets_table(results: dict) -> tuple[list[str], list[list[str]]]:
         for row in targets.rows(results)]
 
 
+def print_everything(results: dict) -> None:
+    for table in targets.WHERE:
+        chosen = [work for work in works.FULL if summary.candidates_of(results["samples"], table, work.name)]
+        if chosen:
+            print_works(results["samples"], table, chosen)
+    print_more(results)
+    print_targets(results)
+    print(f"\n{repeated_text(results)}")
+
+
 def print_targets(results: dict) -> None:
     headings, rows = targets_table(results)
     if rows:
@@ -98,32 +106,35 @@ def memory_table(results: dict) -> tuple[list[str], list[list[str]]]:
     return ["memory", "resident / anonymous"], rows
 
 
+KINDS = {"busy": "all", "held": f"{growth.FEW}", "workers": "all"}
+"""How many of a step's connections are in use."""
+
+
 def growth_table(results: dict) -> tuple[list[str], list[list[str]]]:
-    """CPU per round trip, and what each connection beyond the first adds to anonymous memory."""
-    single = {
-        (one["candidate"], one["round"]): one["anonymousBytes"]
-        for one in results["growth"] if one["kind"] == "connections" and one["connections"] == 1}
-    groups: dict[tuple, list[dict]] = {}
-    for one in results["growth"]:
-        groups.setdefault((one["kind"], one["connections"], one["workers"], one["candidate"]), []).append(one)
+    """CPU per round trip and per new connection, and memory per connection, step by step."""
+    samples = results["growth"]
     rows = []
-    for (_, connections, workers, candidate), found in sorted(groups.items(), key=growth_order):
-        costs = [one["cpuSeconds"] / one["count"] * 1e6 for one in found]
-        memory = "–"
-        # Fewer don't outweigh the pages that one start of a process has more than another.
-        if connections >= 1_000:
-            added = [one["anonymousBytes"] - single[candidate, one["round"]] for one in found]
-            memory = f"{statistics.median(added) / (connections - 1) / 1024:.2f} KiB"
-        rows.append([
-            f"{connections}", f"{workers}", candidate, f"{statistics.median(costs):.1f} µs",
-            f"{min(costs):.1f}–{max(costs):.1f}", memory])
-    return ["connections", "workers", "candidate", "CPU per round trip", "rounds", "memory, each"], rows
+    for kind, busy in KINDS.items():
+        series = {
+            name: {work: flatness.cpu(samples, name, kind, work) for work in ("round trip", "new connection")}
+            for name in growth.NAMES}
+        memory = {name: flatness.memory(samples, name) for name in growth.NAMES}
+        for step in sorted({(one["connections"], one["workers"]) for one in samples if one["kind"] == kind}):
+            for name in growth.NAMES:
+                cells = [f"{step[0]:,}", busy, f"{step[1]}", name]
+                cells += [cost_text(one, step) for one in series[name].values()]
+                has_memory = kind == "busy" and step in memory[name].steps
+                rows.append([*cells, f"{memory[name].median(step) / 1024:.2f} KiB" if has_memory else "–"])
+    headings = ["connections", "busy", "workers", "candidate", "CPU per round trip", "per new connection", "memory, each"]
+    return headings, rows
 
 
-def growth_order(group: tuple[tuple, list[dict]]):
-    """By connections, then workers; candidates as everywhere."""
-    kind, connections, workers, candidate = group[0]
-    return kind, connections, workers, summary.candidate_order(candidate)
+def cost_text(series: flatness.Series, step: tuple[int, int]) -> str:
+    """The median of a step, with the lowest and the highest of its rounds."""
+    if step not in series.steps:
+        return "–"
+    costs = series.steps[step].values()
+    return f"{series.median(step):.1f} µs ({min(costs):.1f}–{max(costs):.1f})"
 
 
 def checks_table(results: dict) -> tuple[list[str], list[list[str]]]:

@@ -41,12 +41,12 @@ class Load:
     def _run(self, work: Work, candidate: Candidate) -> subprocess.CompletedProcess:
         arguments = [
             self.program, *work.arguments, "--to", f"127.0.0.1:{candidate.port}",
-            "--seconds", str(self.seconds), "--warm-up", "0.1"]
+            "--seconds", str(self.seconds * work.length), "--warm-up", "0.1"]
         for pid in candidate.pids:
             arguments += ["--observe", str(pid)]
         try:
             return subprocess.run(
-                arguments, capture_output=True, text=True, timeout=self.seconds + 60,
+                arguments, capture_output=True, text=True, timeout=self.seconds * work.length + 60,
                 preexec_fn=processes.on_cores({self.core}, real_time=work.real_time))
         except subprocess.TimeoutExpired:
             raise BenchmarkFailure(f"{work.name} through {candidate.name} never ended") from None
@@ -61,20 +61,19 @@ def measured(result: dict) -> dict:
         "anonymousBytes": sum(one["anonymousBytes"] for one in observed)}
 
 
-def run(works: list[Work], candidates: list[Candidate], origin: processes.Server, rounds: int, load: Load, table: str,
+def one(number: int, works: list[Work], candidates: list[Candidate], origin: processes.Server, load: Load, table: str,
         note) -> list[dict]:
-    """All samples of a section. `note` is told of progress."""
+    """The samples of one round. `note` is told of progress."""
     samples = []
-    for number in range(rounds):
-        for index, work in enumerate(works):
-            present = [one for one in candidates if takes_part(one.name, work)]
-            busy = [pid for one in (origin, *present) for pid in one.pids]
-            with processes.real_time(busy) if work.real_time else contextlib.nullcontext():
-                for sub_round in range(number * work.passes, (number + 1) * work.passes):
-                    turn = (sub_round + index) % len(present)
-                    for candidate in present[turn:] + present[:turn]:
-                        sample = load.sample(work, candidate)
-                        samples.append({
-                            "table": table, "work": work.name, "candidate": candidate.name, "round": sub_round, **sample})
-            note(f"{table} {work.name}: round {number + 1} of {rounds}")
+    for index, work in enumerate(works):
+        present = [one for one in candidates if takes_part(one.name, work)]
+        busy = [pid for one in (origin, *present) for pid in one.pids]
+        with processes.real_time(busy) if work.real_time else contextlib.nullcontext():
+            for sub_round in range(number * work.passes, (number + 1) * work.passes):
+                turn = (sub_round + index) % len(present)
+                for candidate in present[turn:] + present[:turn]:
+                    sample = load.sample(work, candidate)
+                    samples.append({
+                        "table": table, "work": work.name, "candidate": candidate.name, "round": sub_round, **sample})
+        note(f"{table} {work.name}: round {number + 1}")
     return samples

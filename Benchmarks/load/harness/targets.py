@@ -2,8 +2,10 @@
 and what the floor reaches."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
-from . import latency, summary, works
+from . import flatness, growth, latency, summary, works
 from .bootstrap import Spread
 from .candidates import PEERS
 
@@ -39,13 +41,17 @@ RATIOS = {
 WHERE = {"clear": "clear", "mtls": "mTLS pair"}
 PROCESS_LIMITS = {"residentBytes": ("resident", 16), "anonymousBytes": ("anonymous", 2.5)}
 """MiB of an idle process."""
+FLAT = 1.1
+"""What the last step of a growth may cost against its first."""
 CONNECTION_LIMITS = {"clear": 1, "mtls": 12}
 """KiB of an idle connection."""
 
 
 def rows(results: dict) -> list[Row]:
     """Those that the run has measured."""
-    return [*ratio_rows(results["samples"]), *latency_rows(results["samples"]), *memory_rows(results["memory"])]
+    return [
+        *ratio_rows(results["samples"]), *latency_rows(results["samples"]), *memory_rows(results["memory"]),
+        *growth_rows(results["growth"])]
 
 
 def verdict(spread: Spread, target: float, higher_is_better: bool) -> str:
@@ -115,6 +121,48 @@ def memory_rows(memory: list[dict]) -> list[Row]:
         if "sidecar" in each:
             found.append(absolute(f"{WHERE[table]}: one of 2,000 idle connections", "KiB", wanted, each))
     return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Growth:
+    """A cost that has to stay flat."""
+
+    title: str
+    series: Callable[[list[dict], str], flatness.Series]
+    first: tuple[int, int] | None = None
+    """The step that the last one is held against, where it isn't the first: a single connection is dear for another reason."""
+
+
+GROWTHS = [
+    Growth("round trip, 64 of the connections busy", functools.partial(flatness.cpu, kind="held", work="round trip")),
+    Growth("new connection beside the others", functools.partial(flatness.cpu, kind="held", work="new connection")),
+    Growth("round trip, all connections busy", functools.partial(flatness.cpu, kind="busy", work="round trip"), (100, 1)),
+    Growth("memory of a connection", flatness.memory),
+    Growth("round trip, by workers", functools.partial(flatness.cpu, kind="workers", work="round trip")),
+]
+
+
+def growth_rows(samples: list[dict]) -> list[Row]:
+    """What the last step costs against the first; beside it what it does for a peer and for the floor."""
+    found = []
+    for growing in GROWTHS:
+        series = {name: growing.series(samples, name) for name in growth.NAMES}
+        if any(len(one.steps) < 2 for one in series.values()):
+            continue
+        grown = {name: one.growth(growing.first) for name, one in series.items()}
+        steps = sorted(series["sidecar"].steps)
+        value, spread = grown["sidecar"]
+        found.append(Row(
+            title=f"growth: {growing.title}, {steps_text(growing.first or steps[0], steps[-1])}", target=f"≤ {FLAT}×",
+            value=f"{value:.2f}×", spread=f"{spread.low:.2f}–{spread.high:.2f}", against=f"nginx {grown['nginx'][0]:.2f}×",
+            verdict=verdict(spread, FLAT, higher_is_better=False), floor=f"{grown['floor-epoll'][0]:.2f}×"))
+    return found
+
+
+def steps_text(first: tuple[int, int], last: tuple[int, int]) -> str:
+    """From one step to another, in what differs between them."""
+    index = 0 if first[0] != last[0] else 1
+    return f"{first[index]:,} → {last[index]:,}"
 
 
 def absolute(title: str, unit: str, wanted: float, values: dict[str, float]) -> Row:

@@ -14,6 +14,8 @@ class Work:
     arguments: tuple[str, ...]
     passes: int = 1
     """Each round has so many samples of it of each candidate."""
+    length: float = 1.0
+    """A sample of it takes so many times as long as others."""
     real_time: bool = False
     """Whether everybody who takes part runs ahead of all else on the machine (processes.real_time)."""
     floors: tuple[str, ...] = ()
@@ -40,7 +42,7 @@ def bulk(streams: int, direction: str) -> Work:
 def rate(messages_per_second: int) -> Work:
     return Work(
         name=f"rate-{messages_per_second}", title=f"open loop, {messages_per_second} messages/s", group="latency",
-        profile="messages", passes=6, real_time=True, floors=("floor-epoll",),
+        profile="messages", passes=4, length=2.0, real_time=True, floors=("floor-epoll",),
         arguments=("rate", "--rate", str(messages_per_second), "--connections", "64", "--bytes", "64"))
 
 
@@ -60,7 +62,7 @@ FULL = [
     *(bulk(streams, direction) for streams in (1, 16) for direction in ("up", "down")),
     CONNECT, LATENCY]
 
-QUICK = [messages(64, 64), messages(64, 4096), bulk(1, "up"), bulk(16, "down"), CONNECT, dataclasses.replace(LATENCY, passes=3)]
+QUICK = [messages(64, 64), messages(64, 4096), bulk(1, "up"), bulk(16, "down"), CONNECT, dataclasses.replace(LATENCY, passes=1)]
 
 
 def named(name: str) -> Work:

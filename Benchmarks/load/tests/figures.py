@@ -28,3 +28,11 @@ def timed(candidate: str, rounds: list[list[int]], **more) -> list[dict]:
             candidate, number, "rate-4000",
             latencyNanoseconds={name: percentile(values, fraction) for name, fraction in fractions.items()}, **more)
         for number, values in enumerate(rounds)]
+
+
+def grown(candidate: str, number: int, kind: str, work: str, cost: float, connections: int, workers: int = 1,
+          anonymousBytes: int = 2**20) -> dict:
+    """One step of a growth, at so many microseconds of CPU for each of a million."""
+    return {
+        "kind": kind, "work": work, "candidate": candidate, "connections": connections, "workers": workers, "round": number,
+        "cpuSeconds": float(cost), "count": 1_000_000, "anonymousBytes": anonymousBytes, "attempts": 1}

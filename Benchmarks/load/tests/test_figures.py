@@ -4,7 +4,7 @@ import unittest
 
 from harness import bootstrap, growth, latency, page, report, summary, targets, works
 
-from .figures import counted, timed
+from .figures import counted, grown, timed
 
 
 class RatioTests(unittest.TestCase):
@@ -53,7 +53,7 @@ class LatencyTests(unittest.TestCase):
 
 class VerdictTests(unittest.TestCase):
     def row(self, samples: list[dict], title: str) -> targets.Row:
-        found = targets.rows({"samples": samples, "memory": []})
+        found = targets.rows({"samples": samples, "memory": [], "growth": []})
         return next(row for row in found if row.title == title)
 
     def ratio_row(self, ours: list[int]) -> targets.Row:
@@ -83,15 +83,47 @@ class VerdictTests(unittest.TestCase):
 
     def test_memory(self):
         memory = [{"kind": "process", "candidate": "sidecar", "residentBytes": 2**24, "anonymousBytes": 3 * 2**20}]
-        resident, anonymous = targets.rows({"samples": [], "memory": memory})
+        resident, anonymous = targets.rows({"samples": [], "memory": memory, "growth": []})
         self.assertEqual((resident.verdict, anonymous.verdict), (targets.MET, targets.MISSED))
 
 
 class GrowthTests(unittest.TestCase):
     def test_the_last_step_is_what_the_limit_on_open_files_allows(self):
-        self.assertEqual(growth.counts(20_000), [1, 10, 100, 1_000, 4_000, 9_900])
-        self.assertEqual(growth.counts(1_048_576)[-1], 10_000)
-        self.assertEqual(growth.counts(1_024), [1, 10, 100, 412])
+        self.assertEqual(growth.fitting(growth.BUSY_COUNTS, 20_000), [1, 10, 100, 1_000, 4_000, 9_900])
+        self.assertEqual(growth.fitting(growth.BUSY_COUNTS, 1_048_576)[-1], 10_000)
+        self.assertEqual(growth.fitting(growth.BUSY_COUNTS, 1_024), [1, 10, 100, 412])
+
+    def rows(self, costs: dict[int, list[int]], workers: dict[int, list[int]]) -> dict[str, targets.Row]:
+        """Microseconds of a round trip by connections, and by workers, the same for everybody but the peer, for whom it
+        stays as it is."""
+        samples = []
+        for name in growth.NAMES:
+            for kind, steps in (("held", costs), ("workers", workers)):
+                first = min(steps)
+                for step in steps:
+                    spent = steps[first if name == "nginx" else step]
+                    place = {"connections": step, "workers": 1} if kind == "held" else {"connections": 64, "workers": step}
+                    samples += [
+                        grown(name, number, kind, "round trip", cost=cost, **place) for number, cost in enumerate(spent)]
+        found = targets.rows({"samples": [], "memory": [], "growth": samples})
+        return {row.title: row for row in found}
+
+    def test_flat_is_the_last_step_within_a_tenth_of_the_first(self):
+        rows = self.rows({64: [10, 10, 10], 1_000: [90] * 3, 9_900: [10, 11, 11]}, {1: [10, 10, 10], 2: [12, 14, 15]})
+        held = rows["growth: round trip, 64 of the connections busy, 64 → 9,900"]
+        self.assertEqual((held.value, held.spread, held.verdict), ("1.10×", "1.00–1.10", targets.OPEN))
+        self.assertEqual((held.against, held.floor), ("nginx 1.00×", "1.10×"))
+        self.assertEqual(rows["growth: round trip, by workers, 1 → 2"].verdict, targets.MISSED)
+        flat = self.rows({64: [10, 10, 10], 9_900: [10, 10, 10]}, {1: [10], 2: [10]})
+        self.assertEqual({row.verdict for row in flat.values()}, {targets.MET})
+        self.assertEqual(len(flat), 2)
+
+    def test_one_busy_connection_is_no_measure_for_many(self):
+        samples = [
+            grown(name, 0, "busy", "round trip", connections=connections, cost=cost)
+            for name in growth.NAMES for connections, cost in ((1, 50), (100, 9), (9_900, 18))]
+        row = next(row for row in targets.growth_rows(samples) if "all connections busy" in row.title)
+        self.assertEqual((row.title, row.value), ("growth: round trip, all connections busy, 100 → 9,900", "2.00×"))
 
 
 class ReportTests(unittest.TestCase):
@@ -100,13 +132,14 @@ class ReportTests(unittest.TestCase):
         self.assertTrue(report.repeated_text(results).startswith("2 of 3 samples"))
 
     def test_memory_of_a_connection_is_what_it_adds_to_the_process_with_one(self):
-        grown = [
-            {"kind": "connections", "candidate": "sidecar", "workers": 1, "round": number, "connections": connections,
-             "anonymousBytes": 2**20 + (connections - 1) * each, "cpuSeconds": 1.0, "count": 100_000}
-            for number, each in enumerate((1_024, 2_048, 4_096)) for connections in (1, 1_001)]
-        _, rows = report.growth_table({"growth": grown})
-        self.assertEqual(rows[0], ["1", "1", "sidecar", "10.0 µs", "10.0–10.0", "–"])
-        self.assertEqual(rows[1][-1], "2.00 KiB")
+        samples = [
+            grown(name, number, "busy", "round trip", connections=connections, cost=10 + number,
+                  anonymousBytes=2**20 + (connections - 1) * each)
+            for name in growth.NAMES for number, each in enumerate((1_024, 2_048, 4_096)) for connections in (1, 1_001)]
+        _, rows = report.growth_table({"growth": samples})
+        self.assertEqual(rows[0], ["1", "all", "1", "sidecar", "11.0 µs (10.0–12.0)", "–", "–"])
+        self.assertEqual(rows[len(growth.NAMES)][0], "1,001")
+        self.assertEqual(rows[len(growth.NAMES)][-1], "2.00 KiB")
 
     def test_tails_are_those_of_a_typical_sample_and_the_page_tells_what_limited_growth(self):
         samples = timed("direct", [[50] * 999 + [60]] * 3) + timed("sidecar", [[100] * 990 + [300] * 10, [101] * 1_000, [102] * 1_000])

@@ -8,4 +8,6 @@ from ..places import Place
 
 def command(leg: Leg, place: Place, kind: str) -> list[str]:
     (port, target), = leg.routes[:1]
+    if leg.workers > 1:
+        kind += f"+workers={leg.workers}"
     return [place.bring(leg.program), kind, str(port), str(target)]

@@ -1,4 +1,4 @@
-"""nginx: the stream module, one worker."""
+"""nginx: the stream module."""
 
 from . import Leg
 from ..places import Place
@@ -28,6 +28,8 @@ def command(leg: Leg, place: Place) -> list[str]:
     proxy_ssl_protocols TLSv1.3;
     proxy_ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
     proxy_ssl_session_reuse on;"""
+    if leg.workers > 1:
+        accept += " reuseport"
     servers = "".join(
         f"""
   server {{

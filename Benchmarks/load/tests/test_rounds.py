@@ -1,0 +1,81 @@
+"""Goal: what belongs to a run, and in which order. Method: command lines, and a generator that does nothing."""
+
+import argparse
+import pathlib
+import unittest
+
+from harness import rounds, works
+from harness.candidates import Candidate, Programs
+from harness.section import Wanted
+
+NOTHING = pathlib.Path("/nonexistent")
+PROGRAMS = Programs(NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, (("before", NOTHING),))
+
+
+def wanted(work: list[str] | None = None, quick: bool = False, candidates: str | None = None) -> Wanted:
+    return Wanted(argparse.Namespace(work=work, quick=quick, candidates=candidates), PROGRAMS)
+
+
+class WantedTests(unittest.TestCase):
+    def test_everything_is_wanted_unless_something_is_asked_for(self):
+        everything = wanted()
+        self.assertEqual(everything.works("mtls"), works.FULL)
+        self.assertTrue(all(everything.other("clear", kind) for kind in ("memory", "growth", "checks")))
+        self.assertEqual([everything.other("mtls", kind) for kind in ("memory", "growth", "checks")], [True, False, False])
+        self.assertIn("before", everything.candidates())
+
+    def test_what_is_asked_for_is_all_that_is_wanted(self):
+        some = wanted(["clear/bulk-1-*", "mtls/memory"], candidates="direct,sidecar,nginx")
+        self.assertEqual([work.name for work in some.works("clear")], ["bulk-1-up", "bulk-1-down"])
+        self.assertEqual(some.works("mtls"), [])
+        self.assertTrue(some.table("mtls") and some.other("mtls", "memory") and not some.other("clear", "memory"))
+        self.assertEqual(some.candidates(), ["sidecar", "nginx"])
+        self.assertFalse(wanted(["clear/connect"]).table("mtls"))
+
+    def test_a_quick_run_has_works_only(self):
+        quick = wanted(quick=True)
+        self.assertEqual(quick.works("clear"), works.QUICK)
+        self.assertFalse(any(quick.other(table, "memory") for table in ("clear", "mtls")))
+
+
+class Origin:
+    pids: list[int] = []
+
+
+class Recorder:
+    """In the place of the generator."""
+
+    def __init__(self):
+        self.done = []
+
+    def sample(self, work: works.Work, candidate: Candidate) -> dict:
+        self.done.append((work.name, candidate.name))
+        return {"attempts": 1}
+
+
+class OrderTests(unittest.TestCase):
+    candidates = [Candidate(name, (1,), []) for name in ("direct", "sidecar", "nginx")]
+    work = works.messages(64, 64)
+
+    def order(self, number: int, *chosen: works.Work) -> tuple[list[str], list[int]]:
+        load = Recorder()
+        samples = rounds.one(number, list(chosen), self.candidates, Origin(), load, "clear", lambda _: None)
+        return [name for _, name in load.done], [sample["round"] for sample in samples]
+
+    def test_everybody_takes_a_turn_at_being_first(self):
+        first = {self.order(number, self.work)[0][0] for number in range(3)}
+        self.assertEqual(first, {"direct", "sidecar", "nginx"})
+
+    def test_passes_of_a_round_have_numbers_of_their_own(self):
+        names, numbers = self.order(2, works.LATENCY)
+        self.assertEqual(len(names), 3 * works.LATENCY.passes)
+        self.assertEqual(sorted(set(numbers)), [8, 9, 10, 11])
+
+    def test_a_floor_only_does_its_own_kind_of_work(self):
+        load = Recorder()
+        candidates = [Candidate(name, (1,), []) for name in ("sidecar", "floor-splice", "floor-io_uring+ready")]
+        rounds.one(0, [self.work, works.bulk(1, "up")], candidates, Origin(), load, "clear", lambda _: None)
+        self.assertEqual(
+            sorted(load.done),
+            [("bulk-1-up", "floor-splice"), ("bulk-1-up", "sidecar"), ("pingpong-64x64", "floor-io_uring+ready"),
+             ("pingpong-64x64", "sidecar")])
