@@ -13,6 +13,8 @@ static const struct {
     {"Relay-of-one-message", micro_relay, 1000},
     {"TLS-record-of-64-B", micro_tls_small, 1000},
     {"TLS-record-of-16-KiB", micro_tls_large, 100},
+    {"TLS-handshake", micro_handshake_full, 20},
+    {"TLS-handshake-resumed", micro_handshake_resumed, 20},
     {"Histogram-record", micro_histogram, 1000},
     {"Exposition-of-10000-series", micro_exposition, 1},
 };

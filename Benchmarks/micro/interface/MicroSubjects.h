@@ -11,6 +11,9 @@ enum micro_subject {
   /// A record of 64 bytes and of 16 KiB, sealed by one session and opened by another.
   micro_tls_small,
   micro_tls_large,
+  /// Both ends of a handshake, with certificates on both sides that were verified before, or resumed.
+  micro_handshake_full,
+  micro_handshake_resumed,
   /// A value put into a histogram.
   micro_histogram,
   /// The text of 10,000 series.

@@ -16,8 +16,10 @@ class Subject {
     switch kind {
     case micro_ring: try RingSubject()
     case micro_relay: try RelaySubject()
-    case micro_tls_small: try TLSSubject(recordBytes: 64)
-    case micro_tls_large: try TLSSubject(recordBytes: 16_384)
+    case micro_tls_small: try RecordSubject(recordBytes: 64)
+    case micro_tls_large: try RecordSubject(recordBytes: 16_384)
+    case micro_handshake_full: try HandshakeSubject(isResumed: false)
+    case micro_handshake_resumed: try HandshakeSubject(isResumed: true)
     case micro_histogram: try HistogramSubject()
     case micro_exposition: try ExpositionSubject(series: 10_000)
     default: nil
