@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/// How the loop goes about its work. The defaults are the cheapest found on the machine in docs/performance.md.
+/// How the loop goes about its work. Which is cheapest depends on the work: docs/performance.md has what each costs.
 struct settings {
   uint16_t listen_port, target_port;
   enum receive {

@@ -15,8 +15,11 @@ struct Bulk: ParsableCommand {
   @Option(help: "up: from the client to the origin; down: the other way.")
   var direction = Direction.up
 
+  @Option(help: "The file in which the origin counts; without it, what goes up counts as soon as it is sent.")
+  var received: SharedCount?
+
   func run() throws {
-    var load = try BulkLoad(streams, direction, window)
+    var load = try BulkLoad(streams, direction, window, received: direction == .up ? received : nil)
     try load.run()
   }
 }
@@ -40,7 +43,7 @@ private struct BulkLoad: ~Copyable {
   /// Bytes that a stream has under way in one send or one receive.
   private static let bufferBytes = 262_144
 
-  init(_ streams: Int, _ direction: Bulk.Direction, _ options: WindowOptions) throws {
+  init(_ streams: Int, _ direction: Bulk.Direction, _ options: WindowOptions, received: SharedCount?) throws {
     var sockets = try Sockets(capacity: streams, bufferBytes: BulkLoad.bufferBytes)
     for _ in 0..<streams { try sockets.connect(sockets.takeSlot(), to: options.to) }
     self.sockets = sockets
@@ -48,7 +51,7 @@ private struct BulkLoad: ~Copyable {
     self.direction = direction
     states = Array(repeating: State(), count: streams)
     open = streams
-    window = Window(options)
+    window = Window(options, countedBy: received)
   }
 
   mutating func run() throws {

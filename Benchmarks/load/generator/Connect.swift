@@ -5,7 +5,7 @@ import Glibc
 
 struct Connect: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "New connections: connect, 64 bytes each way, end; the origin closes first.")
+    abstract: "New connections: connect, 64 bytes there and back, end; the origin closes first.")
 
   @OptionGroup var window: WindowOptions
 
@@ -37,11 +37,17 @@ struct Connect: ParsableCommand {
       case .connected:
         let request = UnsafeMutableRawBufferPointer(rebasing: sockets.sendBuffer(slot)[..<Answer.byteCount])
         Request.write(.answer, to: request)
+        // For the answer, which is the same bytes, to be another one each time.
+        request.storeBytes(of: begunAt[slot], toByteOffset: Request.byteCount, as: UInt64.self)
         sockets.send(slot, UnsafeRawBufferPointer(request))
         sockets.receive(slot, into: sockets.receiveBuffer(slot))
       case .sent, .accepted:
         break
       case .received where event.result > 0:
+        let (answer, expected) = (sockets.receiveBuffer(slot), sockets.sendBuffer(slot))
+        guard received[slot] + event.result <= Answer.byteCount,
+          memcmp(answer.baseAddress!, expected.baseAddress! + received[slot], event.result) == 0
+        else { throw LoadError("an answer differs from the request that it should repeat") }
         received[slot] += event.result
         if received[slot] == Answer.byteCount, window.isMeasuring {
           latency.record(from: begunAt[slot], to: monotonicNanoseconds())

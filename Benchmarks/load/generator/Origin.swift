@@ -14,10 +14,13 @@ struct Origin: ParsableCommand {
   @Option(help: "Connections at the same time.")
   var connections = 10_100
 
+  @Option(help: "A file in which to count the bytes of streams that have come.")
+  var received: SharedCount?
+
   func run() throws {
     var server = OriginServer(
       sockets: try Sockets(capacity: connections, bufferBytes: 262_144, listener: try listen.listen()),
-      capacity: connections)
+      capacity: connections, received: received)
     print("listening")
     fflush(nil)
     server.serve()
@@ -27,6 +30,7 @@ struct Origin: ParsableCommand {
 private struct OriginServer: ~Copyable {
   var sockets: Sockets
   let connections: UnsafeMutablePointer<Connection>
+  let received: SharedCount?
 
   /// What the origin is doing for one connection.
   struct Connection {
@@ -46,8 +50,9 @@ private struct OriginServer: ~Copyable {
     var stopIsWanted = false
   }
 
-  init(sockets: consuming Sockets, capacity: Int) {
+  init(sockets: consuming Sockets, capacity: Int, received: SharedCount?) {
     self.sockets = sockets
+    self.received = received
     connections = .allocate(capacity: capacity)
     connections.initialize(repeating: Connection(), count: capacity)
   }
@@ -102,8 +107,12 @@ private struct OriginServer: ~Copyable {
       connections[slot].state = .echoes
       if rest.isEmpty { receive(slot) } else { sockets.send(slot, rest) }
     case .answer:
+      guard bytes.count == Answer.byteCount else {
+        complain("a request to be repeated came as \(bytes.count) bytes")
+        return sockets.close(slot)
+      }
       connections[slot].state = .ends
-      sockets.send(slot, UnsafeRawBufferPointer(rebasing: sockets.sendBuffer(slot)[..<Answer.byteCount]))
+      sockets.send(slot, bytes)
     case .sink:
       connections[slot].state = .sinks
       if rest.isEmpty { receive(slot) } else { sink(slot, rest) }
@@ -119,6 +128,7 @@ private struct OriginServer: ~Copyable {
       complain("a stream broke after \(connections[slot].check.bytesReceived) bytes")
       return sockets.close(slot)
     }
+    received?.add(bytes.count)
     guard connections[slot].check.isComplete else { return receive(slot) }
     connections[slot].state = .ends
     let receipt = sockets.sendBuffer(slot)

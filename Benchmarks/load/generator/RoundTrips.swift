@@ -70,7 +70,7 @@ struct Rate: ParsableCommand {
     let due = { (message: Int) in begin + UInt64(Double(message) * interval) }
     /// Messages that were due so far.
     var dueCount = 0
-    var window = Window(self.window)
+    var window = Window(self.window, readsMemoryAtEnd: false)
 
     /// Takes note of a reply, and sends what came due on its connection meanwhile.
     func handle(_ event: SocketEvent) throws {

@@ -36,9 +36,21 @@ struct Window {
   private var ownCPU: UInt64 = 0
   /// Units of work that were done within the window.
   private(set) var count = 0
+  /// Where others count them instead, and what stood there when the window began.
+  private let elsewhere: SharedCount?
+  private var elsewhereAtBegin: UInt64 = 0
+  private let readsMemoryAtEnd: Bool
+  private var memory: [(resident: Int, anonymous: Int)] = []
 
   /// Begins with the warm-up, now.
-  init(_ options: WindowOptions) {
+  ///
+  /// - Parameters:
+  ///   - elsewhere: what counts in place of `add`.
+  ///   - readsMemoryAtEnd: at the end of the window, under load, and not in `report`: for loads in which nothing is timed
+  ///     any more by then. Reading memory takes longer than a message.
+  init(_ options: WindowOptions, countedBy elsewhere: SharedCount? = nil, readsMemoryAtEnd: Bool = true) {
+    self.elsewhere = elsewhere
+    self.readsMemoryAtEnd = readsMemoryAtEnd
     begin = monotonicNanoseconds() + UInt64(options.warmUp * 1e9)
     length = UInt64(options.seconds * 1e9)
     end = begin + length
@@ -61,6 +73,7 @@ struct Window {
       measuredFrom = now
       // Where the machine slept through the end of the warm-up, too.
       end = now + length
+      elsewhereAtBegin = elsewhere?.value ?? 0
       ownCPU = try Window.cpuNanoseconds(getpid())
       cpuAtBegin = try observe.map(Window.cpuNanoseconds)
     } else if phase == .measuring, now >= end {
@@ -68,17 +81,19 @@ struct Window {
       cpuSpent = try zip(observe, cpuAtBegin).map { process, before in try Window.cpuNanoseconds(process) - before }
       ownCPU = try Window.cpuNanoseconds(getpid()) - ownCPU
       measuredNanoseconds = now - measuredFrom
+      if let elsewhere { count = Int(elsewhere.value - elsewhereAtBegin) }
+      if readsMemoryAtEnd { memory = observe.map(Window.memory) }
     }
     return phase != .over
   }
 
   /// Work that was done just now.
   mutating func add(_ units: Int = 1) {
-    if phase == .measuring { count += units }
+    if phase == .measuring, elsewhere == nil { count += units }
   }
 
-  /// What the window saw, with the memory that the observed processes hold now. Throws if that is nothing. To be asked when
-  /// no reply is due any more: reading memory takes longer than a message.
+  /// What the window saw, with the memory of the observed processes. Throws if that is nothing. To be asked when no reply is
+  /// due any more.
   func report(_ unit: String) throws -> ResultLine {
     guard count > 0 else {
       throw LoadError("no progress: nothing came through in \(measuredNanoseconds / 1_000_000) ms")
@@ -87,8 +102,9 @@ struct Window {
     line.add("unit", raw: "\"\(unit)\"")
     line.add("count", count)
     line.add("seconds", Double(measuredNanoseconds) / 1e9)
-    let observed = zip(observe, cpuSpent).map { process, spent in
-      let memory = Window.memory(process)
+    let memory = readsMemoryAtEnd ? self.memory : observe.map(Window.memory)
+    let observed = observe.indices.map { index in
+      let (process, spent, memory) = (observe[index], cpuSpent[index], memory[index])
       return "{\"process\": \(process), \"cpuNanoseconds\": \(spent), \"residentBytes\": \(memory.resident), "
         + "\"anonymousBytes\": \(memory.anonymous)}"
     }

@@ -5,7 +5,7 @@ import pathlib
 import signal
 import sys
 
-from . import BenchmarkFailure, page, processes, results
+from . import BenchmarkFailure, page, processes, report, results
 from .run import REPOSITORY, Run
 
 
@@ -41,6 +41,7 @@ def main() -> int:
         processes.raise_descriptor_limit()
         found = Run(options).everything()
         results.save(found, options.results)
+        report.print_everything(found)
         print(f"\n{found['minutes']} minutes; everything is in {options.results}")
     except BenchmarkFailure as failure:
         print(f"\nbench: {failure}", file=sys.stderr)

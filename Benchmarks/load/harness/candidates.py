@@ -1,5 +1,5 @@
 """What stands between load and origin: nothing, one proxy in the clear, or a pair of proxies with mutual TLS between
-them. A candidate is started for a section of the run (a place, a profile of settings) and stopped after it."""
+them. A candidate is started for the works of a round that want the same settings, and stopped after them."""
 
 import dataclasses
 import errno
@@ -17,7 +17,7 @@ CLIENT = "spiffe://cluster.local/ns/bench/sa/client"
 SERVER = "spiffe://cluster.local/ns/bench/sa/server"
 
 PEERS = ("haproxy", "nginx", "envoy")
-FLOORS = ("floor-epoll", "floor-io_uring", "floor-splice")
+FLOORS = ("floor-epoll", "floor-io_uring", "floor-io_uring+ready", "floor-splice")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,8 +59,16 @@ class Ports:
 
 
 def takes_part(name: str, work: Work) -> bool:
-    """Whether a candidate does this work. All proxies do everything; each floor is for a kind of work."""
-    return not name.startswith("floor-") or name.split("+")[0] in work.floors
+    """Whether a candidate does this work. All proxies do everything; each floor is for a kind of work, and those that
+    the command line makes up are for what others of their kind do."""
+    if not name.startswith("floor-"):
+        return True
+    return name in work.floors or name not in FLOORS and kind_of(name) in map(kind_of, work.floors)
+
+
+def kind_of(floor: str) -> str:
+    """Without its switches, as in floor-io_uring+oneshot+fixed-files."""
+    return floor.split("+")[0]
 
 
 class Candidate:
@@ -123,11 +131,22 @@ class Starter:
                     spare_ports=(self.ports.take(), self.ports.take()))
                 servers.append(processes.Server(
                     leg.name, command(leg, self.place, **options), leg.routes[0][0], cores or self.cores, self.place))
-        except BenchmarkFailure:
+        except BaseException:
             for server in servers:
                 server.stop()
             raise
         return Candidate(name, tuple(port for port, _ in legs[-1].routes), servers)
+
+    def start_both_ways(self, name: str, **options) -> Candidate:
+        """A single process with mutual TLS on both of its listeners: one that terminates it, and one that originates it."""
+        client, server = self._identity_pair()
+        command, program = self._kind(name)
+        target = self.targets[0]
+        leg = Leg(
+            f"{name}-both", ((self.ports.take(), target), (self.ports.take(), target)), "messages", terminates=server,
+            originates=client, program=program, spare_ports=(self.ports.take(), self.ports.take()))
+        running = processes.Server(leg.name, command(leg, self.place, **options), leg.routes[0][0], self.cores, self.place)
+        return Candidate(name, tuple(port for port, _ in leg.routes), [running])
 
     def _kind(self, name: str):
         """How a candidate is set up, and the binary where it isn't the distribution's."""
@@ -139,11 +158,12 @@ class Starter:
             "nginx": (nginx.command, None),
             "envoy": (envoy.command, programs.envoy),
         }
-        for kind in FLOORS:
-            # A floor's name may go on with switches, as in floor-io_uring+oneshot+fixed-files.
-            own = name if name.split("+")[0] == kind else kind
-            kinds[own] = (functools.partial(floor.command, kind=own.removeprefix("floor-")), programs.floor)
+        for own in (*FLOORS, name):
+            if kind_of(own) in FLOORS:
+                kinds[own] = (functools.partial(floor.command, kind=own.removeprefix("floor-")), programs.floor)
         for other, path in programs.more_sidecars:
+            if other in kinds:
+                raise BenchmarkFailure(f"--also {other}: there is one of that name; choose another")
             kinds[other] = (sidecar.command, path)
         if name not in kinds:
             raise BenchmarkFailure(f"there is no candidate {name}; there are direct, {', '.join(kinds)}")

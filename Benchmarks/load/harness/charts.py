@@ -51,7 +51,7 @@ def write_all(results: dict, directory: pathlib.Path) -> list[tuple[str, str]]:
     for name, title, text in [
             ("clear.svg", "In the clear: work per proxy-CPU-second, best peer = 1", efficiency(results, "clear")),
             ("mtls.svg", "mTLS pair: work per proxy-CPU-second, best peer = 1", efficiency(results, "mtls")),
-            ("latency.svg", "Latency added at 4000 messages/s, µs (spread)", added_latency(results)),
+            ("latency.svg", f"Latency added: {works.LATENCY.title}, µs (spread)", added_latency(results)),
             ("memory.svg", "Memory of an idle process (MiB) and of an idle connection (KiB)", memory(results)),
             ("growth.svg", "CPU per round trip of 64 B, µs, by connections; broken: 64 of them busy", growth_of(results))]:
         if text:

@@ -9,6 +9,7 @@ import time
 from . import BenchmarkFailure, processes
 from .candidates import Candidate, Ports
 from .places import Place
+from .rounds import in_turn
 
 ROUNDS = 3
 SECONDS = 1
@@ -57,7 +58,7 @@ def run(candidates: list[Candidate], core: int, note) -> list[dict]:
     found = []
     for number in range(ROUNDS):
         for tool, measure in TOOLS.items():
-            for candidate in candidates:
+            for candidate in in_turn(candidates, tool, number):
                 before = processes.cpu_nanoseconds(candidate.pids)
                 begun = time.monotonic()
                 count = measure(candidate, core)

@@ -29,7 +29,7 @@ class Series:
             return statistics.median(to[number] for number in drawn) / statistics.median(from_[number] for number in drawn)
 
         rounds = sorted(from_.keys() & to.keys())
-        return of_medians(rounds), bootstrap.spread(rounds, of_medians)
+        return of_medians(rounds), bootstrap.spread(bootstrap.singly(rounds), of_medians)
 
 
 def cpu(samples: list[dict], candidate: str, kind: str, work: str) -> Series:

@@ -36,15 +36,15 @@ def fitting(counts: tuple[int, ...], open_files: int) -> list[int]:
     return [count for count in counts[:-1] if count < room] + [min(counts[-1], room)]
 
 
-def round(starter: Starter, load: Load, number: int, note) -> list[dict]:
+def one_round(starter: Starter, load: Load, number: int, note) -> list[dict]:
     """Every step of everything that grows, once."""
-    turn = number % len(NAMES)
+    turn = number // EVERY % len(NAMES)
     names = NAMES[turn:] + NAMES[:turn]
     found = []
 
     def measure(kind: str, connections: int, workers: int, step) -> None:
         for name in names:
-            with started(starter, name, connections, workers) as candidate:
+            with started(starter, name, connections, workers, has_both_cores=kind == "workers") as candidate:
                 found.extend(
                     {"kind": kind, "work": what, "candidate": name, "connections": connections, "workers": workers,
                      "round": number, **sample} for what, sample in step(load, candidate, connections))
@@ -75,10 +75,10 @@ def held(load: Load, candidate: Candidate, connections: int):
 
 
 @contextlib.contextmanager
-def started(starter: Starter, name: str, connections: int, workers: int):
-    """A candidate for the length of a block. Two workers have both cores, and share one of them with load and origin, so that
-    throughput says nothing there; CPU per message does."""
-    options = {} if workers == 1 else {"cores": os.sched_getaffinity(0)}
+def started(starter: Starter, name: str, connections: int, workers: int, has_both_cores: bool):
+    """A candidate for the length of a block. Where workers are compared all of them may run on both cores, and share one of
+    them with load and origin, so that throughput says nothing there; CPU per message does."""
+    options = {"cores": os.sched_getaffinity(0)} if has_both_cores else {}
     if name == "sidecar" and open_files_max() - RESERVED_DESCRIPTORS < connections * 4:
         # It would stop accepting where its reckoning of four per connection ends.
         options["preload"] = starter.programs.allowance

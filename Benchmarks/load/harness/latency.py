@@ -21,17 +21,23 @@ class Comparison:
             for name in summary.candidates_of(samples, table, work)}
         self.candidates = [name for name in self._of if name != "direct"] if "direct" in self._of else []
         self.rounds = sorted(set.intersection(*(set(one) for one in self._of.values()))) if self._of else []
+        blocks: dict[int, list[int]] = {}
+        for number in self.rounds:
+            blocks.setdefault(self._of["direct"][number]["block"], []).append(number)
+        self._blocks = list(blocks.values())
 
     def added(self, candidate: str, percentile: str) -> float:
         """Microseconds."""
         return self._between(candidate, "direct", percentile, self.rounds)
 
     def added_spread(self, candidate: str, percentile: str) -> bootstrap.Spread:
-        return bootstrap.spread(self.rounds, lambda drawn: self._between(candidate, "direct", percentile, drawn))
+        return bootstrap.spread(self._blocks, lambda drawn: self._between(candidate, "direct", percentile, drawn))
 
-    def difference_spread(self, candidate: str, other: str, percentile: str) -> bootstrap.Spread:
-        """Of how much more one candidate adds than another; less, where it is negative."""
-        return bootstrap.spread(self.rounds, lambda drawn: self._between(candidate, other, percentile, drawn))
+    def difference_spread(self, candidate: str, others: list[str], percentile: str) -> bootstrap.Spread:
+        """Of how much more one candidate adds than the best of the others, whoever that is; less, where it is negative."""
+        return bootstrap.spread(
+            self._blocks,
+            lambda drawn: max(self._between(candidate, other, percentile, drawn) for other in others))
 
     def _between(self, candidate: str, other: str, percentile: str, rounds: list[int]) -> float:
         """The rounds may repeat."""

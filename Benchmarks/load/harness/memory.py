@@ -16,14 +16,15 @@ SETTLING_SECONDS = 1.0
 
 
 def idle_processes(starter: Starter, names: list[str]) -> list[dict]:
-    """Each proxy with nothing to do, and with everything on that a pod would have on: the sidecar writes its access log
-    here."""
+    """Each proxy with nothing to do; the sidecar with everything on that a pod would have on: an identity, a listener with
+    mutual TLS in either direction, and the access log."""
     found = []
     for name in names:
-        options = {}
         if name == "sidecar":
-            options["access_log"] = f"path: {starter.place.inside('access.log')}, format: json"
-        candidate = starter.start(name, "messages", False, **options)
+            candidate = starter.start_both_ways(
+                name, access_log=f"path: {starter.place.inside('access.log')}, format: json")
+        else:
+            candidate = starter.start(name, "messages", False)
         try:
             time.sleep(SETTLING_SECONDS)
             resident, anonymous = totals(candidate)

@@ -26,11 +26,18 @@ def section(results: dict, pictures: list[tuple[str, str]], directory: str) -> s
         parts += ["### Growth", growth_limit(results), markdown(*report.growth_table(results))]
     if results["checks"]:
         parts += ["### Standard tools", CHECKS, markdown(*report.checks_table(results))]
+    parts += ["### Settings", *(settings(table, files) for table, files in results["settings"].items())]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 CHECKS = """The sidecar against each peer in work per proxy-CPU-second, by the tool and by the generator's closest work. An HTTP
 request of wrk's is about the size of a small message."""
+
+
+def settings(table: str, files: dict[str, str]) -> str:
+    """What everybody was given, to be opened by who wants to see it."""
+    blocks = [f"{name}\n\n```\n{text.strip()}\n```" for name, text in sorted(files.items())]
+    return f"<details><summary>{table}</summary>\n\n" + "\n\n".join(blocks) + "\n\n</details>"
 
 
 def growth_limit(results: dict) -> str:

@@ -108,17 +108,11 @@ class Server:
             raise BenchmarkFailure(f"{self.name} ended with status {self.process.returncode}: {tail(self.log)}")
 
     def memory(self) -> tuple[int, int]:
-        """Resident and anonymous bytes of all its processes. Pages that they share with each other count once for
-        each; nginx's master and worker share the most."""
-        resident = anonymous = 0
-        for pid in self.pids:
-            for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                fields = line.split()
-                if fields[0] == "Rss:":
-                    resident += int(fields[1]) * 1024
-                elif fields[0] == "Anonymous:":
-                    anonymous += int(fields[1]) * 1024
-        return resident, anonymous
+        """Resident and anonymous bytes of all its processes. What several of them share, as nginx's master and worker do,
+        counts once: of the first process all that is resident, of the others what is theirs alone. proc_pid_smaps(5)."""
+        first, *others = map(memory_map, self.pids)
+        resident = first["Rss"] + sum(one["Private_Clean"] + one["Private_Dirty"] for one in others)
+        return resident, sum(one["Pss_Anon"] for one in (first, *others))
 
     def stop(self) -> None:
         """Ends it at once: SIGINT, and SIGKILL to what does not heed it."""
@@ -131,6 +125,12 @@ class Server:
                 return
             except subprocess.TimeoutExpired:
                 continue
+
+
+def memory_map(pid: int) -> dict[str, int]:
+    """The sums over all that a process has mapped, in bytes."""
+    lines = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    return {name: int(size.split()[0]) * 1024 for name, size in (line.split(":") for line in lines)}
 
 
 def cpu_nanoseconds(pids: list[int]) -> int:

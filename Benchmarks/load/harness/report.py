@@ -3,7 +3,7 @@
 from . import checks, flatness, growth, latency, summary, targets, works
 from .candidates import PEERS
 
-HEADINGS = ["throughput", "per proxy-CPU-s", "CPU each", "p50/p99/p99.9 µs", "resident", "sidecar ÷ this (rounds)"]
+HEADINGS = ["throughput", "per proxy-CPU-s", "CPU each", "p50/p99/p99.9/worst µs", "resident", "sidecar ÷ this (rounds)"]
 """Of a table of works, behind its name."""
 
 
@@ -34,6 +34,7 @@ def work_rows(samples: list[dict], table: str, work: works.Work) -> list[list[st
         if "latencyNanoseconds" in next(iter(mine.values())):
             times = " / ".join(
                 f"{summary.median(mine, summary.percentile(name)):.0f}" for name in latency.PERCENTILES.values())
+            times += f" / {summary.worst(mine):.0f}"
         cost = "–"
         against = "–"
         if efficiency:
@@ -88,10 +89,13 @@ def print_more(results: dict) -> None:
 
 
 def repeated_text(results: dict) -> str:
-    """How many samples had to be measured again (rounds.py says when)."""
+    """How many samples had to be measured again (rounds.py says when), and whose."""
     samples = results["samples"] + results["growth"]
-    repeated = sum(sample["attempts"] > 1 for sample in samples)
-    return f"{repeated} of {len(samples)} samples were measured again, since nothing came through or the proxy got no CPU."
+    repeated = [sample["candidate"] for sample in samples if sample["attempts"] > 1]
+    whose = ", ".join(f"{repeated.count(name)} of {name}'s" for name in dict.fromkeys(repeated))
+    return (
+        f"{len(repeated)} of {len(samples)} samples were measured again, since nothing came through or the proxy got no "
+        f"CPU{': ' if whose else ''}{whose}.")
 
 
 def memory_table(results: dict) -> tuple[list[str], list[list[str]]]:

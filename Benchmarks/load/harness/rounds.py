@@ -1,8 +1,10 @@
 """Who is measured when: in each round every candidate does every work once, one candidate right after the other, so
-that whatever the machine does meanwhile hits all of them alike. The order turns from round to round."""
+that whatever the machine does meanwhile hits all of them alike."""
 
 import contextlib
 import json
+import pathlib
+import random
 import subprocess
 
 from . import BenchmarkFailure, processes
@@ -16,16 +18,18 @@ ATTEMPTS_MAX = 3
 class Load:
     """Runs the load generator on its core."""
 
-    def __init__(self, programs: Programs, core: int, seconds: float):
+    def __init__(self, programs: Programs, core: int, seconds: float, received: pathlib.Path):
         self.program = programs.load
+        self.received = received
+        """Where the origin counts bytes that have gone all the way."""
         self.core = core
         self.seconds = seconds
 
     def sample(self, work: Work, candidate: Candidate) -> dict:
         """One window of one work through one candidate. One in which nothing came through, or a proxy got no CPU at all,
         tells of the machine, not of the candidate, and is measured again; how often is in the sample."""
-        why = "the proxy got no CPU"
         for attempt in range(1, ATTEMPTS_MAX + 1):
+            why = "the proxy got no CPU"
             done = self._run(work, candidate)
             candidate.check()
             if done.returncode == 0:
@@ -42,6 +46,8 @@ class Load:
         arguments = [
             self.program, *work.arguments, "--to", f"127.0.0.1:{candidate.port}",
             "--seconds", str(self.seconds * work.length), "--warm-up", "0.1"]
+        if work.profile == "bulk":
+            arguments += ["--received", self.received]
         for pid in candidate.pids:
             arguments += ["--observe", str(pid)]
         try:
@@ -61,19 +67,25 @@ def measured(result: dict) -> dict:
         "anonymousBytes": sum(one["anonymousBytes"] for one in observed)}
 
 
-def one(number: int, works: list[Work], candidates: list[Candidate], origin: processes.Server, load: Load, table: str,
+def measure_round(
+        number: int, works: list[Work], candidates: list[Candidate], origin: processes.Server, load: Load, table: str,
         note) -> list[dict]:
     """The samples of one round. `note` is told of progress."""
     samples = []
-    for index, work in enumerate(works):
-        present = [one for one in candidates if takes_part(one.name, work)]
-        busy = [pid for one in (origin, *present) for pid in one.pids]
+    for work in works:
+        present = [candidate for candidate in candidates if takes_part(candidate.name, work)]
+        busy = [pid for server in (origin, *present) for pid in server.pids]
         with processes.real_time(busy) if work.real_time else contextlib.nullcontext():
             for sub_round in range(number * work.passes, (number + 1) * work.passes):
-                turn = (sub_round + index) % len(present)
-                for candidate in present[turn:] + present[:turn]:
+                for candidate in in_turn(present, work.name, sub_round):
                     sample = load.sample(work, candidate)
                     samples.append({
-                        "table": table, "work": work.name, "candidate": candidate.name, "round": sub_round, **sample})
+                        "table": table, "work": work.name, "candidate": candidate.name, "round": sub_round, "block": number,
+                        **sample})
         note(f"{table} {work.name}: round {number + 1}")
     return samples
+
+
+def in_turn(candidates: list, *occasion) -> list:
+    """In another order each time, so that nobody always comes behind the same one; the same order when it is run again."""
+    return random.Random(repr(occasion)).sample(candidates, len(candidates))

@@ -3,9 +3,10 @@
 import contextlib
 import pathlib
 import sys
+import tempfile
 import time
 
-from . import growth, report, results, rounds
+from . import growth, results, rounds
 from .candidates import Ports, Programs
 from .machine import cores, enter_own_network
 from .places import debian_13, host, make_debian_13
@@ -36,11 +37,14 @@ class Run:
         load_core, self.proxy_core = cores()
         self.ports = Ports(options.first_port)
         self.rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
-        self.load = rounds.Load(self.programs, load_core, options.seconds or (QUICK_SECONDS if options.quick else SECONDS))
+        self._directory = tempfile.TemporaryDirectory(prefix="sidecar-bench-")
+        self.load = rounds.Load(
+            self.programs, load_core, options.seconds or (QUICK_SECONDS if options.quick else SECONDS),
+            received=pathlib.Path(self._directory.name, "received"))
         self.results: dict = {}
 
     def everything(self) -> dict:
-        """Measures, prints, and returns the results."""
+        """Measures, and returns the results."""
         in_debian_13 = self.options.tls_root == "debian13"
         if self.wanted.table("mtls") and in_debian_13:
             make_debian_13()
@@ -62,11 +66,10 @@ class Run:
                 self.results["versions"][table] = results.versions(self.programs, place)
             for number in range(self.rounds):
                 for section in sections:
-                    section.round(number)
+                    section.measure_round(number)
             for section in sections:
                 section.rest()
         note("")
-        report.print_everything(self.results)
         self.results["minutes"] = round((time.monotonic() - begun) / 60, 1)
         return self.results
 

@@ -56,7 +56,7 @@ class Section:
         self._origin_place = host()
         port = ports.take()
         self._origin = processes.Server(
-            "origin", [str(programs.load), "origin", "--listen", f"127.0.0.1:{port}"], port, {load.core},
+            "origin", [str(programs.load), "origin", "--listen", f"127.0.0.1:{port}", "--received", str(load.received)], port, {load.core},
             self._origin_place)
         self._starter = Starter(programs, place, {proxy_core}, ports, (port,))
 
@@ -65,18 +65,19 @@ class Section:
         self._origin_place.close()
         self._place.close()
 
-    def round(self, number: int) -> None:
-        """Every work once."""
+    def measure_round(self, number: int) -> None:
+        """Every work once, and growth where it is its turn."""
         for profile in ("messages", "bulk"):
             # Those that want the same settings, with every candidate running from the first to the last of them.
             chosen = [work for work in self._wanted.works(self.table) if work.profile == profile]
             names = [name for name in self._wanted.candidates() if any(takes_part(name, work) for work in chosen)]
             if chosen:
                 with Running(self._starter, names, profile, self.table == "mtls") as present:
-                    self._results["samples"] += rounds.one(
+                    self._results["settings"].setdefault(self.table, {}).update(self._place.configurations())
+                    self._results["samples"] += rounds.measure_round(
                         number, chosen, present, self._origin, self._load, self.table, self._note)
         if self._wanted.other(self.table, "growth") and number % growth.EVERY == 0:
-            self._results["growth"] += growth.round(self._starter, self._load, number, self._note)
+            self._results["growth"] += growth.one_round(self._starter, self._load, number, self._note)
 
     def rest(self) -> None:
         """What has no rounds, or rounds of its own."""
@@ -88,7 +89,6 @@ class Section:
             self._results["memory"] += memory.idle_connections(self._starter, proxies, self.table, self._load)
         if self._wanted.other(self.table, "checks"):
             self._check(proxies)
-        self._results["settings"][self.table] = self._place.configurations()
 
     def _check(self, names: list[str]) -> None:
         servers = checks.Servers(self._place, self._ports, self._load.core)

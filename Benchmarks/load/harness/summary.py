@@ -1,5 +1,6 @@
 """Samples turned into figures: medians, spreads, and ratios that pair the candidates of the same round."""
 
+import dataclasses
 import statistics
 
 from . import bootstrap
@@ -38,6 +39,11 @@ def percentile(name: str):
     return lambda sample: sample["latencyNanoseconds"][name] / 1000
 
 
+def worst(samples: dict[int, dict]) -> float:
+    """The longest that any message of any sample took, in microseconds."""
+    return max(sample["latencyNanoseconds"]["max"] for sample in samples.values()) / 1000
+
+
 def median(samples: dict[int, dict], measure) -> float | None:
     values = [value for value in map(measure, samples.values()) if value is not None]
     return statistics.median(values) if values else None
@@ -57,27 +63,33 @@ class Ratio:
     measured."""
 
     def __init__(self, ours: dict[int, dict], theirs: dict[int, dict], measure):
-        self._ours, self._theirs, self._measure = ours, theirs, measure
-        self._rounds = ours.keys() & theirs.keys()
         self.of_medians = median(ours, measure) / median(theirs, measure)
-        paired = [measure(ours[number]) / measure(theirs[number]) for number in self._rounds]
+        paired = [measure(ours[number]) / measure(theirs[number]) for number in ours.keys() & theirs.keys()]
         self.low, self.high = min(paired), max(paired)
 
-    @property
-    def spread(self) -> bootstrap.Spread:
-        """Of the ratio of medians."""
 
-        def of_medians(drawn: list[int]) -> float:
-            own, other = ([self._measure(samples[number]) for number in drawn] for samples in (self._ours, self._theirs))
-            return statistics.median(own) / statistics.median(other)
+@dataclasses.dataclass(frozen=True)
+class AgainstBest:
+    """A candidate against the best peer: who that is, the ratio of medians, and how far it can be trusted."""
 
-        return bootstrap.spread(self._rounds, of_medians)
+    peer: str
+    ratio: float
+    spread: bootstrap.Spread
 
 
-def ratio(samples: list[dict], table: str, work: str, measure, candidate: str = "sidecar") -> tuple[str, Ratio] | None:
-    """A candidate against the best peer, and who that is."""
+def against_best(samples: list[dict], table: str, work: str, measure, candidate: str = "sidecar") -> AgainstBest | None:
+    """Which peer is best may change with the rounds that are drawn."""
     peer = best_peer(samples, table, work, measure)
     ours = rounds_of(samples, table, work, candidate)
     if peer is None or not ours:
         return None
-    return peer, Ratio(ours, rounds_of(samples, table, work, peer), measure)
+    peers = [found for name in PEERS if (found := rounds_of(samples, table, work, name))]
+    rounds = set(ours).intersection(*peers)
+
+    def of_medians(drawn: list[int]) -> float:
+        own, *others = (statistics.median(measure(found[number]) for number in drawn) for found in (ours, *peers))
+        return own / max(others)
+
+    return AgainstBest(
+        peer, Ratio(ours, rounds_of(samples, table, work, peer), measure).of_medians,
+        bootstrap.spread(bootstrap.singly(rounds), of_medians))

@@ -55,10 +55,9 @@ def rows(results: dict) -> list[Row]:
 
 
 def verdict(spread: Spread, target: float, higher_is_better: bool) -> str:
-    below, above = (MISSED, MET) if higher_is_better else (MET, MISSED)
-    if spread.low >= target:
-        return above
-    return below if spread.high < target else OPEN
+    if higher_is_better:
+        return MET if spread.low >= target else MISSED if spread.high < target else OPEN
+    return MET if spread.high <= target else MISSED if spread.low > target else OPEN
 
 
 def ratio_rows(samples: list[dict]) -> list[Row]:
@@ -66,22 +65,20 @@ def ratio_rows(samples: list[dict]) -> list[Row]:
     for table, of_table in RATIOS.items():
         for wanted, names in of_table.items():
             for name in names:
-                ours = summary.ratio(samples, table, name, summary.per_cpu_second)
+                ours = summary.against_best(samples, table, name, summary.per_cpu_second)
                 if ours is None:
                     continue
-                peer, ratio = ours
-                spread = ratio.spread
                 found.append(Row(
-                    title=f"{WHERE[table]}: {works.named(name).title}", target=f"≥ {wanted}×",
-                    value=f"{ratio.of_medians:.2f}×", spread=f"{spread.low:.2f}–{spread.high:.2f}", against=peer,
-                    verdict=verdict(spread, wanted, higher_is_better=True), floor=floor_text(samples, table, name)))
+                    title=f"{WHERE[table]}: {works.named(name).title}", target=f"≥ {wanted}×", value=f"{ours.ratio:.2f}×",
+                    spread=f"{ours.spread.low:.2f}–{ours.spread.high:.2f}", against=ours.peer,
+                    verdict=verdict(ours.spread, wanted, higher_is_better=True), floor=floor_text(samples, table, name)))
     return found
 
 
 def floor_text(samples: list[dict], table: str, name: str) -> str:
     """The best floor against the best peer."""
     reached = [
-        summary.ratio(samples, table, name, summary.per_cpu_second, floor)[1].of_medians
+        summary.against_best(samples, table, name, summary.per_cpu_second, floor).ratio
         for floor in works.named(name).floors if summary.rounds_of(samples, table, name, floor)]
     return f"{max(reached):.2f}×" if reached else ""
 
@@ -98,7 +95,7 @@ def latency_rows(samples: list[dict]) -> list[Row]:
         for label, percentile in latency.PERCENTILES.items():
             added = {name: comparison.added(name, percentile) for name in comparison.candidates}
             peer = min(peers, key=added.get)
-            spread = comparison.difference_spread("sidecar", peer, percentile)
+            spread = comparison.difference_spread("sidecar", peers, percentile)
             floors = [added[name] for name in works.LATENCY.floors if name in added]
             found.append(Row(
                 title=f"{where}: added latency, {label}", target="lowest", value=f"{added['sidecar']:.0f} µs",
@@ -131,13 +128,15 @@ class Growth:
     series: Callable[[list[dict], str], flatness.Series]
     first: tuple[int, int] | None = None
     """The step that the last one is held against, where it isn't the first: a single connection is dear for another reason."""
+    has_floor: bool = True
+    """The floor holds nothing per connection: what it adds is noise."""
 
 
 GROWTHS = [
     Growth("round trip, 64 of the connections busy", functools.partial(flatness.cpu, kind="held", work="round trip")),
     Growth("new connection beside the others", functools.partial(flatness.cpu, kind="held", work="new connection")),
     Growth("round trip, all connections busy", functools.partial(flatness.cpu, kind="busy", work="round trip"), (100, 1)),
-    Growth("memory of a connection", flatness.memory),
+    Growth("memory of a connection", flatness.memory, has_floor=False),
     Growth("round trip, by workers", functools.partial(flatness.cpu, kind="workers", work="round trip")),
 ]
 
@@ -146,16 +145,17 @@ def growth_rows(samples: list[dict]) -> list[Row]:
     """What the last step costs against the first; beside it what it does for a peer and for the floor."""
     found = []
     for growing in GROWTHS:
-        series = {name: growing.series(samples, name) for name in growth.NAMES}
-        if any(len(one.steps) < 2 for one in series.values()):
+        names = ["sidecar", "nginx", "floor-epoll"] if growing.has_floor else ["sidecar", "nginx"]
+        series = {name: growing.series(samples, name) for name in names}
+        steps = sorted(series["sidecar"].steps)
+        if len(steps) < 2 or growing.first not in (None, *steps):
             continue
         grown = {name: one.growth(growing.first) for name, one in series.items()}
-        steps = sorted(series["sidecar"].steps)
         value, spread = grown["sidecar"]
         found.append(Row(
             title=f"growth: {growing.title}, {steps_text(growing.first or steps[0], steps[-1])}", target=f"≤ {FLAT}×",
             value=f"{value:.2f}×", spread=f"{spread.low:.2f}–{spread.high:.2f}", against=f"nginx {grown['nginx'][0]:.2f}×",
-            verdict=verdict(spread, FLAT, higher_is_better=False), floor=f"{grown['floor-epoll'][0]:.2f}×"))
+            verdict=verdict(spread, FLAT, higher_is_better=False), floor=f"{grown['floor-epoll'][0]:.2f}×" if growing.has_floor else ""))
     return found
 
 

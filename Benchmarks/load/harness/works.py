@@ -8,8 +8,6 @@ import dataclasses
 class Work:
     name: str
     title: str
-    group: str
-    """The row of the target table that it belongs to."""
     profile: str
     arguments: tuple[str, ...]
     passes: int = 1
@@ -22,32 +20,32 @@ class Work:
     """The candidates that do this with a bare loop, where there are any."""
 
 
-MESSAGE_FLOORS = ("floor-epoll", "floor-io_uring")
+MESSAGE_FLOORS = ("floor-epoll", "floor-io_uring+ready")
 
 
 def messages(connections: int, size: int) -> Work:
     return Work(
         name=f"pingpong-{connections}x{size}", title=f"round trips, {connections} × {size_text(size)}",
-        group="small messages", profile="messages", floors=MESSAGE_FLOORS,
+        profile="messages", floors=MESSAGE_FLOORS,
         arguments=("pingpong", "--connections", str(connections), "--bytes", str(size)))
 
 
 def bulk(streams: int, direction: str) -> Work:
     return Work(
         name=f"bulk-{streams}-{direction}", title=f"bulk, {streams} stream{'s' * (streams > 1)} {direction}",
-        group="bulk", profile="bulk", floors=("floor-splice",),
+        profile="bulk", floors=("floor-splice",),
         arguments=("bulk", "--streams", str(streams), "--direction", direction))
 
 
 def rate(messages_per_second: int) -> Work:
     return Work(
-        name=f"rate-{messages_per_second}", title=f"open loop, {messages_per_second} messages/s", group="latency",
+        name=f"rate-{messages_per_second}", title=f"open loop, {messages_per_second} messages/s",
         profile="messages", passes=4, length=2.0, real_time=True, floors=("floor-epoll",),
         arguments=("rate", "--rate", str(messages_per_second), "--connections", "64", "--bytes", "64"))
 
 
 CONNECT = Work(
-    name="connect", title="new connections", group="new connections", profile="messages", floors=MESSAGE_FLOORS,
+    name="connect", title="new connections", profile="messages", floors=("floor-epoll", "floor-io_uring"),
     arguments=("connect", "--concurrency", "16"))
 
 

@@ -5,7 +5,7 @@ import math
 
 def sample(candidate: str, number: int, work: str, table: str = "clear", **measured) -> dict:
     return {
-        "table": table, "work": work, "candidate": candidate, "round": number, "seconds": 1.0, "unit": "round trips",
+        "table": table, "work": work, "candidate": candidate, "round": number, "block": number, "seconds": 1.0, "unit": "round trips",
         "count": 1_000, "cpuSeconds": 0.0 if candidate == "direct" else 1.0, "residentBytes": 2**20,
         "latencyNanoseconds": {"p50": 1_000, "p90": 2_000, "p99": 3_000, "p999": 4_000, "max": 5_000}, **measured}
 
@@ -26,7 +26,9 @@ def timed(candidate: str, rounds: list[list[int]], **more) -> list[dict]:
     return [
         sample(
             candidate, number, "rate-4000",
-            latencyNanoseconds={name: percentile(values, fraction) for name, fraction in fractions.items()}, **more)
+            latencyNanoseconds={
+                **{name: percentile(values, fraction) for name, fraction in fractions.items()}, "max": max(values) * 1_000},
+            **more)
         for number, values in enumerate(rounds)]
 
 

@@ -36,7 +36,7 @@ class FailureTests(unittest.TestCase):
     def load(self, text: str) -> rounds.Load:
         nothing = pathlib.Path("/nonexistent")
         program = self.script("load", f'echo run >>"{self.directory}/runs"; {text}')
-        return rounds.Load(Programs(nothing, program, nothing, nothing, nothing), CORE, 0.1)
+        return rounds.Load(Programs(nothing, program, nothing, nothing, nothing), CORE, 0.1, self.directory / "received")
 
     def runs(self) -> int:
         return len((self.directory / "runs").read_text().splitlines())

@@ -1,10 +1,12 @@
 """Goal: what belongs to a run, and in which order. Method: command lines, and a generator that does nothing."""
 
 import argparse
+import contextlib
 import pathlib
 import unittest
+from unittest import mock
 
-from harness import rounds, works
+from harness import growth, rounds, works
 from harness.candidates import Candidate, Programs
 from harness.section import Wanted
 
@@ -53,18 +55,37 @@ class Recorder:
         return {"attempts": 1}
 
 
+class GrowthOrderTests(unittest.TestCase):
+    def test_everybody_is_first_in_one_of_its_rounds(self):
+        first = []
+
+        @contextlib.contextmanager
+        def started(starter, name, *_, **__):
+            first.append(name)
+            yield Candidate(name, (1,), [])
+
+        with mock.patch.object(growth, "started", started), mock.patch.object(growth, "HeldConnections", mock.MagicMock()):
+            for number in range(0, 3 * growth.EVERY, growth.EVERY):
+                first.clear()
+                growth.one_round(None, Recorder(), number, lambda _: None)
+                self.assertEqual(first[0], growth.NAMES[number // growth.EVERY])
+                self.assertEqual(first.count("sidecar"), len(first) // len(growth.NAMES))
+
+
 class OrderTests(unittest.TestCase):
     candidates = [Candidate(name, (1,), []) for name in ("direct", "sidecar", "nginx")]
     work = works.messages(64, 64)
 
     def order(self, number: int, *chosen: works.Work) -> tuple[list[str], list[int]]:
         load = Recorder()
-        samples = rounds.one(number, list(chosen), self.candidates, Origin(), load, "clear", lambda _: None)
+        samples = rounds.measure_round(number, list(chosen), self.candidates, Origin(), load, "clear", lambda _: None)
         return [name for _, name in load.done], [sample["round"] for sample in samples]
 
-    def test_everybody_takes_a_turn_at_being_first(self):
-        first = {self.order(number, self.work)[0][0] for number in range(3)}
-        self.assertEqual(first, {"direct", "sidecar", "nginx"})
+    def test_everybody_is_first_at_times_and_nobody_always_comes_behind_the_same_one(self):
+        orders = [tuple(self.order(number, self.work)[0]) for number in range(30)]
+        self.assertEqual({order[0] for order in orders}, {"direct", "sidecar", "nginx"})
+        self.assertEqual(len(set(orders)), 6)
+        self.assertEqual(self.order(3, self.work)[0], list(orders[3]))
 
     def test_passes_of_a_round_have_numbers_of_their_own(self):
         names, numbers = self.order(2, works.LATENCY)
@@ -73,9 +94,9 @@ class OrderTests(unittest.TestCase):
 
     def test_a_floor_only_does_its_own_kind_of_work(self):
         load = Recorder()
-        candidates = [Candidate(name, (1,), []) for name in ("sidecar", "floor-splice", "floor-io_uring+ready")]
-        rounds.one(0, [self.work, works.bulk(1, "up")], candidates, Origin(), load, "clear", lambda _: None)
+        candidates = [Candidate(name, (1,), []) for name in ("sidecar", "floor-splice", "floor-io_uring+ready", "floor-io_uring", "floor-epoll+sized")]
+        rounds.measure_round(0, [self.work, works.bulk(1, "up")], candidates, Origin(), load, "clear", lambda _: None)
         self.assertEqual(
             sorted(load.done),
-            [("bulk-1-up", "floor-splice"), ("bulk-1-up", "sidecar"), ("pingpong-64x64", "floor-io_uring+ready"),
-             ("pingpong-64x64", "sidecar")])
+            [("bulk-1-up", "floor-splice"), ("bulk-1-up", "sidecar"), ("pingpong-64x64", "floor-epoll+sized"),
+             ("pingpong-64x64", "floor-io_uring+ready"), ("pingpong-64x64", "sidecar")])

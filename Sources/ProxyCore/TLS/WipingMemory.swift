@@ -10,7 +10,8 @@ public enum WipingMemory {
     let isFirst = CRYPTO_set_mem_functions(nil, nil) { block, _, _ in
       guard let block else { return }
       let size = malloc_usable_size(block)
-      if size >= WipingMemory.sizeMin { OPENSSL_cleanse(block, size) }
+      // OPENSSL_cleanse(3) goes word by word, and record buffers of 16 KiB come back several times in a handshake.
+      if size >= WipingMemory.sizeMin { explicit_bzero(block, size) }
       free(block)
     }
     precondition(isFirst == 1, "libcrypto has been used before its memory was set up")

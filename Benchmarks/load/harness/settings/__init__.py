@@ -1,6 +1,7 @@
 """How each proxy is set up: one module per program, each with `command(leg, place)`, which writes its configuration and
 returns what to start. Each is set up as its documentation and its maintainers' advice have it for speed: one worker, no
-logs, no statistics; TLS 1.3 with AES-128-GCM, both sides verified, sessions resumed."""
+logs, no statistics; TLS 1.3 with AES-128-GCM and X25519, certificates on both sides, sessions resumed. Everybody verifies
+the client; nginx doesn't verify its server, and HAProxy doesn't compare its name (see there), which is less work."""
 
 import dataclasses
 import pathlib
@@ -18,7 +19,8 @@ class Identity:
 
 @dataclasses.dataclass(frozen=True)
 class Leg:
-    """One proxy process: what it listens on, where that goes, and which side speaks TLS."""
+    """One proxy process: what it listens on, where that goes, and which side speaks TLS: neither, one, or one on each of two
+    routes."""
 
     name: str
     routes: tuple[tuple[int, int], ...]

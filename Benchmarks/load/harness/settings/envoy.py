@@ -47,7 +47,9 @@ def transport_socket(side: str, identity) -> dict:
     context = {
         "@type": f"{EXTENSIONS}.transport_sockets.tls.v3.{side}TlsContext",
         "common_tls_context": {
-            "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
+            "tls_params": {
+                "tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3",
+                "ecdh_curves": ["X25519"]},
             "tls_certificates": [{
                 "certificate_chain": {"filename": identity.certificate},
                 "private_key": {"filename": identity.private_key}}],
@@ -56,4 +58,7 @@ def transport_socket(side: str, identity) -> dict:
                 "match_typed_subject_alt_names": [{"san_type": "URI", "matcher": {"exact": identity.peer}}]}}}
     if side == "Downstream":
         context["require_client_certificate"] = True
+    else:
+        # Its store holds one session otherwise, and TLS 1.3 uses each once.
+        context["max_session_keys"] = 1000
     return {"name": "envoy.transport_sockets.tls", "typed_config": context}

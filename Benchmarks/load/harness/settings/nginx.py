@@ -16,6 +16,8 @@ def command(leg: Leg, place: Place) -> list[str]:
     ssl_verify_client on;
     ssl_protocols TLSv1.3;
     ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
+    ssl_ecdh_curve X25519;
+    ssl_conf_command NumTickets 1;
     ssl_session_cache shared:sessions:10m;
     ssl_session_tickets on;"""
     if identity := leg.originates:
@@ -27,9 +29,11 @@ def command(leg: Leg, place: Place) -> list[str]:
     proxy_ssl_certificate_key {identity.private_key};
     proxy_ssl_protocols TLSv1.3;
     proxy_ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
+    proxy_ssl_conf_command Groups X25519;
     proxy_ssl_session_reuse on;"""
     if leg.workers > 1:
         accept += " reuseport"
+    bulk_buffer = "128k" if leg.terminates or leg.originates else "256k"
     servers = "".join(
         f"""
   server {{
@@ -49,7 +53,7 @@ stream {{
     tcp_nodelay on;
     proxy_timeout 1h;
     proxy_connect_timeout 5s;
-    proxy_buffer_size {"64k" if leg.profile == "bulk" else "16k"};{tls}{servers}
+    proxy_buffer_size {bulk_buffer if leg.profile == "bulk" else "16k"};{tls}{servers}
 }}
 """
     return [place.program("nginx"), "-e", "stderr", "-p", "/tmp", "-c", place.write(f"{leg.name}.conf", text)]

@@ -11,9 +11,10 @@ def command(
         preload: pathlib.Path | None = None) -> list[str]:
     identity = leg.terminates or leg.originates
     listeners = ""
-    for port, target in leg.routes:
+    for index, (port, target) in enumerate(leg.routes):
         listeners += f'  - {{name: route{port}, bind: "127.0.0.1:{port}", target: "127.0.0.1:{target}"'
-        if leg.terminates:
+        # With both, the first route comes in and the second goes out.
+        if leg.terminates and not (leg.originates and index > 0):
             listeners += f', direction: inbound, tls: strict, allow: [{{principals: ["{identity.peer}"]}}]}}\n'
         elif leg.originates:
             rule = f'{{destinations: [127.0.0.0/8], tls: strict, principals: ["{identity.peer}"]}}'
