@@ -24,6 +24,8 @@ def on_cores(cores: set[int], real_time: bool = False):
     that the neighbours' work is in nobody's measurement."""
 
     def prepare() -> None:
+        # A shell that runs the benchmark in the background has its children ignore it, and theirs.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.sched_setaffinity(0, cores)
         try:
             os.setpriority(os.PRIO_PROCESS, 0, -10)

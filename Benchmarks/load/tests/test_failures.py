@@ -103,6 +103,13 @@ class ServerTests(FailureTests):
                 "proxy", [str(self.script("proxy", "echo bad configuration; exit 3"))], Ports(21_000).take(), {CORE},
                 self.place)
 
+    def test_a_program_is_stopped_at_once_where_the_benchmark_itself_ignores_the_signal(self):
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self.addCleanup(signal.signal, signal.SIGINT, before)
+        server = self.server("exec sleep 60")
+        server.stop()
+        self.assertEqual(server.process.poll(), -signal.SIGINT)
+
     def test_a_program_that_heeds_no_signal_is_stopped(self):
         server = self.server("trap '' INT; echo deaf; exec sleep 60")
         while "deaf" not in server.log.read_text():
