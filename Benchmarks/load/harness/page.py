@@ -1,4 +1,4 @@
-"""The part of docs/performance.md that comes from a run: between two marks, with its charts in docs/performance/."""
+"""The part of docs/performance.md that comes from a run: between two marks, with its charts and settings in docs/performance/."""
 
 import pathlib
 
@@ -6,6 +6,7 @@ from . import charts, growth, report, summary, targets, works
 
 BEGIN = "<!-- results: written by `make bench-page` -->"
 END = "<!-- results: end -->"
+SETTINGS = "settings.md"
 
 
 def write(results: dict, page: pathlib.Path) -> None:
@@ -14,6 +15,7 @@ def write(results: dict, page: pathlib.Path) -> None:
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
     pictures = charts.write_all(results, page.with_suffix(""))
+    (page.with_suffix("") / SETTINGS).write_text(settings(results))
     page.write_text(f"{before}{BEGIN}\n\n{section(results, pictures, page.stem)}\n{END}{after}")
 
 
@@ -26,7 +28,7 @@ def section(results: dict, pictures: list[tuple[str, str]], directory: str) -> s
         parts += ["### Growth", growth_limit(results), markdown(*report.growth_table(results))]
     if results["checks"]:
         parts += ["### Standard tools", CHECKS, markdown(*report.checks_table(results))]
-    parts += ["### Settings", *(settings(table, files) for table, files in results["settings"].items())]
+    parts.append(f"What everybody was given: [settings]({directory}/{SETTINGS}).")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -34,10 +36,13 @@ CHECKS = """The sidecar against each peer in work per proxy-CPU-second, by the t
 request of wrk's is about the size of a small message."""
 
 
-def settings(table: str, files: dict[str, str]) -> str:
-    """What everybody was given, to be opened by who wants to see it."""
-    blocks = [f"{name}\n\n```\n{text.strip()}\n```" for name, text in sorted(files.items())]
-    return f"<details><summary>{table}</summary>\n\n" + "\n\n".join(blocks) + "\n\n</details>"
+def settings(results: dict) -> str:
+    """A page of its own: every file that a candidate was given."""
+    parts = ["# Settings of the benchmark's last run", "Written by `make bench-page`."]
+    for table, files in results["settings"].items():
+        parts.append(f"## {targets.WHERE[table]}")
+        parts += [f"### {name}\n\n```\n{text.strip()}\n```" for name, text in sorted(files.items())]
+    return "\n\n".join(parts) + "\n"
 
 
 def growth_limit(results: dict) -> str:

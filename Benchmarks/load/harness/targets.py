@@ -5,7 +5,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 
-from . import flatness, growth, latency, summary, works
+from . import flatness, latency, summary, works
 from .bootstrap import Spread
 from .candidates import PEERS
 
