@@ -22,6 +22,10 @@ class Spread:
     low: float
     high: float
 
+    def text(self, pattern: str) -> str:
+        """By a pattern for both ends."""
+        return "unknown" if self == UNKNOWN else pattern.format(self.low, self.high)
+
 
 UNKNOWN = Spread(-math.inf, math.inf)
 

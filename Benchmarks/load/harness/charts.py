@@ -89,7 +89,7 @@ def added_latency(results: dict) -> str:
             for candidate in comparison.candidates:
                 value = comparison.added(candidate, percentile)
                 spread = comparison.added_spread(candidate, percentile)
-                bars.append(Bar(candidate, max(value, 0), f"{value:.0f} ({spread.low:.0f} to {spread.high:.0f})"))
+                bars.append(Bar(candidate, max(value, 0), f"{value:.0f} ({spread.text('{:.0f} to {:.0f}')})"))
             if bars:
                 groups.append(Group(f"{where}, {label}", bars))
     return bars_chart(groups, own_scales=True)

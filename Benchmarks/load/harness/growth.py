@@ -9,14 +9,15 @@ import resource
 from . import works
 from .candidates import Candidate, Starter
 from .memory import HeldConnections
-from .rounds import Load
+from .rounds import Load, in_turn
 
 BUSY_COUNTS = (1, 10, 100, 1_000, 4_000, 10_000)
 """Connections that are all in use."""
 HELD_COUNTS = (64, 1_000, 10_000)
 """Connections of which `FEW` are in use."""
 FEW = 64
-NAMES = ("sidecar", "nginx", "floor-epoll")
+PEER, FLOOR = "nginx", "floor-epoll"
+NAMES = ("sidecar", PEER, FLOOR)
 EVERY = 3
 """Growth takes as long as a round of everything else: one round in so many has it."""
 MESSAGE_BYTES = 64
@@ -38,12 +39,10 @@ def fitting(counts: tuple[int, ...], open_files: int) -> list[int]:
 
 def one_round(starter: Starter, load: Load, number: int, note) -> list[dict]:
     """Every step of everything that grows, once."""
-    turn = number // EVERY % len(NAMES)
-    names = NAMES[turn:] + NAMES[:turn]
     found = []
 
     def measure(kind: str, connections: int, workers: int, step) -> None:
-        for name in names:
+        for name in in_turn(NAMES, kind, connections, workers, number):
             with started(starter, name, connections, workers, has_both_cores=kind == "workers") as candidate:
                 found.extend(
                     {"kind": kind, "work": what, "candidate": name, "connections": connections, "workers": workers,

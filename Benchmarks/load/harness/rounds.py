@@ -6,6 +6,7 @@ import json
 import pathlib
 import random
 import subprocess
+from collections.abc import Sequence
 
 from . import BenchmarkFailure, processes
 from .candidates import Candidate, Programs, takes_part
@@ -86,6 +87,6 @@ def measure_round(
     return samples
 
 
-def in_turn(candidates: list, *occasion) -> list:
+def in_turn(candidates: Sequence, *occasion) -> list:
     """In another order each time, so that nobody always comes behind the same one; the same order when it is run again."""
     return random.Random(repr(occasion)).sample(candidates, len(candidates))

@@ -10,7 +10,8 @@ from . import growth, results, rounds
 from .candidates import Ports, Programs
 from .machine import cores, enter_own_network
 from .places import debian_13, host, make_debian_13
-from .section import Section, Wanted
+from .section import Section
+from .wanted import Wanted
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 TABLES = ("clear", "mtls")
@@ -59,6 +60,7 @@ class Run:
             sections = []
             for table in filter(self.wanted.table, TABLES):
                 place = debian_13() if table == "mtls" and in_debian_13 else host()
+                stack.callback(place.close)
                 section = Section(
                     table, place, self.wanted, self.programs, self.ports, self.load, self.proxy_core, self.results, note)
                 stack.callback(section.close)

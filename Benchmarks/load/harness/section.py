@@ -1,41 +1,9 @@
 """All that is measured at one place: the works of a table, and what else belongs to it."""
 
-import fnmatch
-
-from . import checks, growth, memory, processes, rounds, works
-from .candidates import FLOORS, PEERS, Candidate, Ports, Programs, Starter, takes_part
+from . import checks, growth, memory, processes, rounds
+from .candidates import Candidate, Ports, Programs, Starter, takes_part
 from .places import Place, host
-
-
-class Wanted:
-    """What the command line asks for."""
-
-    def __init__(self, options, programs: Programs):
-        self._globs = options.work
-        self._is_quick = options.quick
-        self._candidates = options.candidates
-        self._more_sidecars = [name for name, _ in programs.more_sidecars]
-
-    def table(self, table: str) -> bool:
-        return bool(self.works(table)) or any(self.other(table, kind) for kind in ("memory", "growth", "checks"))
-
-    def other(self, table: str, kind: str) -> bool:
-        """Whether what is not a work is: if it is asked for by name, or if nothing is."""
-        if self._globs:
-            return self._named(table, kind)
-        return not self._is_quick and (table == "clear" or kind == "memory")
-
-    def works(self, table: str) -> list[works.Work]:
-        chosen = works.FULL if self._globs or not self._is_quick else works.QUICK
-        return [work for work in chosen if not self._globs or self._named(table, work.name)]
-
-    def candidates(self) -> list[str]:
-        if self._candidates:
-            return [name for name in self._candidates.split(",") if name != "direct"]
-        return ["sidecar", *self._more_sidecars, *PEERS, *FLOORS]
-
-    def _named(self, table: str, name: str) -> bool:
-        return any(fnmatch.fnmatch(f"{table}/{name}", one) for one in self._globs)
+from .wanted import Wanted
 
 
 class Section:
@@ -56,14 +24,14 @@ class Section:
         self._origin_place = host()
         port = ports.take()
         self._origin = processes.Server(
-            "origin", [str(programs.load), "origin", "--listen", f"127.0.0.1:{port}", "--received", str(load.received)], port, {load.core},
-            self._origin_place)
+            "origin",
+            [str(programs.load), "origin", "--listen", f"127.0.0.1:{port}", "--received", str(load.received)],
+            port, {load.core}, self._origin_place)
         self._starter = Starter(programs, place, {proxy_core}, ports, (port,))
 
     def close(self) -> None:
         self._origin.stop()
         self._origin_place.close()
-        self._place.close()
 
     def measure_round(self, number: int) -> None:
         """Every work once, and growth where it is its turn."""

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 
-from . import flatness, latency, summary, works
+from . import flatness, growth, latency, summary, works
 from .bootstrap import Spread
 from .candidates import PEERS
 
@@ -70,16 +70,18 @@ def ratio_rows(samples: list[dict]) -> list[Row]:
                     continue
                 found.append(Row(
                     title=f"{WHERE[table]}: {works.named(name).title}", target=f"≥ {wanted}×", value=f"{ours.ratio:.2f}×",
-                    spread=f"{ours.spread.low:.2f}–{ours.spread.high:.2f}", against=ours.peer,
+                    spread=ours.spread.text("{:.2f}–{:.2f}"), against=ours.peer,
                     verdict=verdict(ours.spread, wanted, higher_is_better=True), floor=floor_text(samples, table, name)))
     return found
 
 
 def floor_text(samples: list[dict], table: str, name: str) -> str:
     """The best floor against the best peer."""
+    best = summary.rounds_of(
+        samples, table, name, summary.best_peer(samples, table, name, summary.per_cpu_second))
     reached = [
-        summary.against_best(samples, table, name, summary.per_cpu_second, floor).ratio
-        for floor in works.named(name).floors if summary.rounds_of(samples, table, name, floor)]
+        summary.Ratio(found, best, summary.per_cpu_second).of_medians
+        for floor in works.named(name).floors if (found := summary.rounds_of(samples, table, name, floor))]
     return f"{max(reached):.2f}×" if reached else ""
 
 
@@ -99,7 +101,7 @@ def latency_rows(samples: list[dict]) -> list[Row]:
             floors = [added[name] for name in works.LATENCY.floors if name in added]
             found.append(Row(
                 title=f"{where}: added latency, {label}", target="lowest", value=f"{added['sidecar']:.0f} µs",
-                spread=f"{spread.low:+.0f} to {spread.high:+.0f} µs", against=f"{peer} {added[peer]:.0f} µs",
+                spread=spread.text("{:+.0f} to {:+.0f} µs"), against=f"{peer} {added[peer]:.0f} µs",
                 verdict=verdict(spread, 0, higher_is_better=False), floor=f"{min(floors):.0f} µs" if floors else ""))
     return found
 
@@ -145,7 +147,7 @@ def growth_rows(samples: list[dict]) -> list[Row]:
     """What the last step costs against the first; beside it what it does for a peer and for the floor."""
     found = []
     for growing in GROWTHS:
-        names = ["sidecar", "nginx", "floor-epoll"] if growing.has_floor else ["sidecar", "nginx"]
+        names = growth.NAMES if growing.has_floor else ("sidecar", growth.PEER)
         series = {name: growing.series(samples, name) for name in names}
         steps = sorted(series["sidecar"].steps)
         if len(steps) < 2 or growing.first not in (None, *steps):
@@ -154,8 +156,9 @@ def growth_rows(samples: list[dict]) -> list[Row]:
         value, spread = grown["sidecar"]
         found.append(Row(
             title=f"growth: {growing.title}, {steps_text(growing.first or steps[0], steps[-1])}", target=f"≤ {FLAT}×",
-            value=f"{value:.2f}×", spread=f"{spread.low:.2f}–{spread.high:.2f}", against=f"nginx {grown['nginx'][0]:.2f}×",
-            verdict=verdict(spread, FLAT, higher_is_better=False), floor=f"{grown['floor-epoll'][0]:.2f}×" if growing.has_floor else ""))
+            value=f"{value:.2f}×", spread=spread.text("{:.2f}–{:.2f}"),
+            against=f"{growth.PEER} {grown[growth.PEER][0]:.2f}×", verdict=verdict(spread, FLAT, higher_is_better=False),
+            floor=f"{grown[growth.FLOOR][0]:.2f}×" if growing.has_floor else ""))
     return found
 
 

@@ -1,11 +1,13 @@
-"""Goal: at a fixed rate every message that was due counts, and no stall hides behind the end of a sample. Method: the real
-generator against an origin that answers some messages and then none until the generator has long stopped sending."""
+"""Goal: at a fixed rate every message that was due counts, and no stall hides behind the end of a sample; of a stream what
+has arrived counts, and not what was sent. Method: the real generator, against an origin that answers some messages and then
+none until the generator has long stopped sending, and against its own."""
 
 import json
 import pathlib
 import selectors
 import socket
 import subprocess
+import tempfile
 import threading
 import unittest
 
@@ -67,3 +69,37 @@ class RateTests(unittest.TestCase):
         # The window ends between two messages.
         self.assertAlmostEqual(result["latencyNanoseconds"]["count"], 500, delta=1)
         self.assertLess(result["count"], 200, "the origin did not stall, so that nothing was tried")
+
+
+class BulkTests(unittest.TestCase):
+    def setUp(self):
+        self.assertTrue(GENERATOR.exists(), f"{GENERATOR} is not there; `make bench-smoke` builds it")
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.received = pathlib.Path(directory.name, "received")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        origin = subprocess.Popen(
+            [GENERATOR, "origin", "--listen", f"127.0.0.1:{self.port}", "--received", self.received],
+            stdout=subprocess.PIPE, text=True)
+        self.addCleanup(origin.stdout.close)
+        self.addCleanup(origin.wait)
+        self.addCleanup(origin.kill)
+        self.assertEqual(origin.stdout.readline(), "listening\n")
+
+    def bulk(self, counted_in: pathlib.Path) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [GENERATOR, "bulk", "--to", f"127.0.0.1:{self.port}", "--direction", "up", "--received", counted_in,
+             "--seconds", "0.2", "--warm-up", "0"], capture_output=True, text=True, timeout=60)
+
+    def test_what_has_arrived_counts(self):
+        done = self.bulk(self.received)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        total = int.from_bytes(self.received.read_bytes(), "little")
+        self.assertLessEqual(json.loads(done.stdout)["count"], total)
+
+    def test_what_was_only_sent_does_not(self):
+        # Nobody counts in this file.
+        done = self.bulk(self.received.with_name("another"))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("no progress", done.stderr)

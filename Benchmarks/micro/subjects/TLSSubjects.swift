@@ -45,8 +45,8 @@ final class RecordSubject: Subject {
   }
 }
 
-/// Both ends of a handshake, from the first session to the end of the last, ticket included. Either end has seen the
-/// other's certificate before, as it has in a mesh.
+/// Both ends of a handshake, from making the two sessions to freeing them, ticket included. Either end has seen the other's
+/// certificate before, as it has in a mesh.
 final class HandshakeSubject: Subject {
   private let ends: TLSEnds
   private let ticketKey: TicketKey?

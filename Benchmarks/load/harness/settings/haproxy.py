@@ -7,7 +7,7 @@ from ..places import Place
 def command(leg: Leg, place: Place) -> list[str]:
     bulk = leg.profile == "bulk"
     has_tls = leg.terminates or leg.originates
-    # `auto` doesn't splice a stream whose sender waits for the receiver; the other two always do. With TLS nothing is spliced.
+    # `auto` doesn't splice these streams, as strace shows; the other two do. With TLS nothing is spliced.
     splicing = "option splice-request\n  option splice-response" if bulk and not has_tls else "option splice-auto"
     accept = connect = ""
     if identity := leg.terminates:

@@ -1,0 +1,37 @@
+"""What the command line asks a run for."""
+
+import fnmatch
+
+from . import works
+from .candidates import FLOORS, PEERS, Programs
+
+
+class Wanted:
+    """Tables, works and candidates, by the options."""
+
+    def __init__(self, options, programs: Programs):
+        self._globs = options.work
+        self._is_quick = options.quick
+        self._candidates = options.candidates
+        self._more_sidecars = [name for name, _ in programs.more_sidecars]
+
+    def table(self, table: str) -> bool:
+        return bool(self.works(table)) or any(self.other(table, kind) for kind in ("memory", "growth", "checks"))
+
+    def other(self, table: str, kind: str) -> bool:
+        """Whether what is not a work is: if it is asked for by name, or if nothing is."""
+        if self._globs:
+            return self._named(table, kind)
+        return not self._is_quick and (table == "clear" or kind == "memory")
+
+    def works(self, table: str) -> list[works.Work]:
+        chosen = works.FULL if self._globs or not self._is_quick else works.QUICK
+        return [work for work in chosen if not self._globs or self._named(table, work.name)]
+
+    def candidates(self) -> list[str]:
+        if self._candidates:
+            return [name for name in self._candidates.split(",") if name != "direct"]
+        return ["sidecar", *self._more_sidecars, *PEERS, *FLOORS]
+
+    def _named(self, table: str, name: str) -> bool:
+        return any(fnmatch.fnmatch(f"{table}/{name}", one) for one in self._globs)
