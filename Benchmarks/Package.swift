@@ -26,7 +26,7 @@ let package = Package(
     // The bare loops in C that show how cheap a relay can be.
     .executableTarget(
       name: "relay-floor", path: "load/floor", cSettings: [.define("_GNU_SOURCE")],
-      linkerSettings: [.linkedLibrary("uring")]),
+      linkerSettings: [.linkedLibrary("crypto"), .linkedLibrary("ssl"), .linkedLibrary("uring")]),
     // What the growth rows load into the sidecar, to reach as many connections as the machine allows.
     .target(name: "Allowance", path: "load/allowance", publicHeadersPath: ".", cSettings: [.define("_GNU_SOURCE")]),
     // Piece by piece, with thresholds on what doesn't depend on the machine. What is measured is a target of its own behind

@@ -7,6 +7,10 @@
 /// How the loop goes about its work. Which is cheapest depends on the work: docs/performance.md has what each costs.
 struct settings {
   uint16_t listen_port, target_port;
+  struct identity {
+    bool terminates;  ///< TLS is towards who connects; otherwise, towards the target.
+    const char *certificate, *private_key, *trust_bundle;  ///< Paths of PEM files.
+  } identity;         ///< Of the kinds with TLS.
   enum receive {
     RECEIVE_MULTISHOT,  ///< One submission per socket, a completion per message, provided buffers.
     RECEIVE_ONESHOT,    ///< A submission per message, provided buffers.
@@ -49,3 +53,4 @@ void send_whole(int descriptor, const void *bytes, size_t count);
 void run_epoll(const struct settings *settings);
 void run_ring(const struct settings *settings);
 void run_splice(const struct settings *settings);
+void run_tls(const struct settings *settings);

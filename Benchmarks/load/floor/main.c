@@ -13,8 +13,8 @@
 #include "floor.h"
 
 static const char usage[] =
-    "usage: relay-floor KIND[+SWITCH…] LISTEN-PORT TARGET-PORT\n"
-    "kinds: epoll, io_uring, splice\n"
+    "usage: relay-floor KIND[+SWITCH…] LISTEN-PORT TARGET-PORT [CERTIFICATE KEY TRUST-BUNDLE]\n"
+    "kinds: epoll, io_uring, splice; with files: tls-terminate, tls-originate\n"
     "switches of all: reno sized workers=COUNT\n"
     "switches of io_uring: multishot oneshot own ready | bundle incremental try-first link fixed-files\n"
     "  direct silent | coop timed spin=µs gather=COUNT:µs";
@@ -74,7 +74,7 @@ static void start_workers(unsigned count) {
 }
 
 int main(int count, char **arguments) {
-  if (count != 4) refuse();
+  if (count != 4 && count != 7) refuse();
   struct settings settings = {
       .listen_port = (uint16_t)atoi(arguments[2]),
       .target_port = (uint16_t)atoi(arguments[3]),
@@ -82,8 +82,13 @@ int main(int count, char **arguments) {
   char *rest = arguments[1];
   const char *kind = strsep(&rest, "+");
   for (const char *word; (word = strsep(&rest, "+"));) apply(&settings, word);
+  bool terminates = strcmp(kind, "tls-terminate") == 0;
+  bool has_tls = terminates || strcmp(kind, "tls-originate") == 0;
+  if (has_tls != (count == 7)) refuse();
+  if (has_tls) settings.identity = (struct identity){terminates, arguments[4], arguments[5], arguments[6]};
   start_workers(settings.workers);
-  if (strcmp(kind, "epoll") == 0) run_epoll(&settings);
+  if (has_tls) run_tls(&settings);
+  else if (strcmp(kind, "epoll") == 0) run_epoll(&settings);
   else if (strcmp(kind, "io_uring") == 0) run_ring(&settings);
   else if (strcmp(kind, "splice") == 0) run_splice(&settings);
   refuse();

@@ -11,13 +11,13 @@ import subprocess
 from . import BenchmarkFailure, processes
 from .places import Place
 from .settings import Identity, Leg, envoy, floor, haproxy, nginx, sidecar
-from .works import Work
+from .works import TLS_FLOOR, Work
 
 CLIENT = "spiffe://cluster.local/ns/bench/sa/client"
 SERVER = "spiffe://cluster.local/ns/bench/sa/server"
 
 PEERS = ("haproxy", "nginx", "envoy")
-FLOORS = ("floor-epoll", "floor-io_uring", "floor-io_uring+ready", "floor-splice")
+FLOORS = ("floor-epoll", "floor-io_uring", "floor-io_uring+ready", "floor-splice", TLS_FLOOR)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,12 +58,13 @@ class Ports:
                         raise BenchmarkFailure(f"port {self._next - 1}: {error.strerror}; see --first-port") from None
 
 
-def takes_part(name: str, work: Work) -> bool:
-    """Whether a candidate does this work. All proxies do everything; each floor is for a kind of work, and those that
-    the command line makes up are for what others of their kind do."""
+def takes_part(name: str, work: Work, table: str) -> bool:
+    """Whether a candidate does this work of a table. All proxies do everything; each floor is for a kind of work, and those
+    that the command line makes up are for what others of their kind do."""
     if not name.startswith("floor-"):
         return True
-    return name in work.floors or name not in FLOORS and kind_of(name) in map(kind_of, work.floors)
+    floors = work.floors(table)
+    return name in floors or name not in FLOORS and kind_of(name) in map(kind_of, floors)
 
 
 def kind_of(floor: str) -> str:

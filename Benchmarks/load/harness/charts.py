@@ -72,7 +72,7 @@ def efficiency(results: dict, table: str) -> str:
                 continue
             unit = summary.median(summary.rounds_of(samples, table, name, best), summary.per_cpu_second)
             bars = []
-            for candidate in ("sidecar", *PEERS, *works.named(name).floors):
+            for candidate in ("sidecar", *PEERS, *works.named(name).floors(table)):
                 mine = summary.median(summary.rounds_of(samples, table, name, candidate), summary.per_cpu_second)
                 if mine is not None:
                     bars.append(Bar(candidate, mine / unit, f"{mine / unit:.2f}"))

@@ -18,8 +18,8 @@ HELD_COUNTS = (64, 1_000, 10_000)
 FEW = 64
 PEER, FLOOR = "nginx", "floor-epoll"
 NAMES = ("sidecar", PEER, FLOOR)
-EVERY = 3
-"""Growth takes as long as a round of everything else: one round in so many has it."""
+BUSY_EVERY = 3
+"""One round in so many has all connections in use, which takes longest and shows most plainly."""
 MESSAGE_BYTES = 64
 RESERVED_DESCRIPTORS = 200
 """What a proxy has open besides its connections, and more."""
@@ -38,7 +38,7 @@ def fitting(counts: tuple[int, ...], open_files: int) -> list[int]:
 
 
 def one_round(starter: Starter, load: Load, number: int, note) -> list[dict]:
-    """Every step of everything that grows, once."""
+    """Every step of what grows in this round, once."""
     found = []
 
     def measure(kind: str, connections: int, workers: int, step) -> None:
@@ -49,8 +49,9 @@ def one_round(starter: Starter, load: Load, number: int, note) -> list[dict]:
                      "round": number, **sample} for what, sample in step(load, candidate, connections))
         note(f"growth, {kind}: {connections} connections, {workers} workers")
 
-    for count in fitting(BUSY_COUNTS, open_files_max()):
-        measure("busy", count, 1, busy)
+    if number % BUSY_EVERY == 0:
+        for count in fitting(BUSY_COUNTS, open_files_max()):
+            measure("busy", count, 1, busy)
     for count in fitting(HELD_COUNTS, open_files_max()):
         measure("held", count, 1, held)
     for count in (1, 2):

@@ -74,7 +74,7 @@ def measure_round(
     """The samples of one round. `note` is told of progress."""
     samples = []
     for work in works:
-        present = [candidate for candidate in candidates if takes_part(candidate.name, work)]
+        present = [candidate for candidate in candidates if takes_part(candidate.name, work, table)]
         busy = [pid for server in (origin, *present) for pid in server.pids]
         with processes.real_time(busy) if work.real_time else contextlib.nullcontext():
             for sub_round in range(number * work.passes, (number + 1) * work.passes):

@@ -34,17 +34,19 @@ class Section:
         self._origin_place.close()
 
     def measure_round(self, number: int) -> None:
-        """Every work once, and growth where it is its turn."""
+        """Every work once, and what grows."""
         for profile in ("messages", "bulk"):
             # Those that want the same settings, with every candidate running from the first to the last of them.
             chosen = [work for work in self._wanted.works(self.table) if work.profile == profile]
-            names = [name for name in self._wanted.candidates() if any(takes_part(name, work) for work in chosen)]
+            names = [
+                name for name in self._wanted.candidates()
+                if any(takes_part(name, work, self.table) for work in chosen)]
             if chosen:
                 with Running(self._starter, names, profile, self.table == "mtls") as present:
                     self._results["settings"].setdefault(self.table, {}).update(self._place.configurations())
                     self._results["samples"] += rounds.measure_round(
                         number, chosen, present, self._origin, self._load, self.table, self._note)
-        if self._wanted.other(self.table, "growth") and number % growth.EVERY == 0:
+        if self._wanted.other(self.table, "growth"):
             self._results["growth"] += growth.one_round(self._starter, self._load, number, self._note)
 
     def rest(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from . import flatness, growth, latency, summary, works
 from .bootstrap import Spread
 from .candidates import PEERS
+from .works import TLS_FLOOR
 
 MET, OPEN, MISSED = "yes", "within the spread", "no"
 """What a row can come to: the whole spread is on the right side of the target, or neither of its ends decides, or the whole
@@ -76,13 +77,16 @@ def ratio_rows(samples: list[dict]) -> list[Row]:
 
 
 def floor_text(samples: list[dict], table: str, name: str) -> str:
-    """The best floor against the best peer."""
+    """The best floor against the best peer; with mutual TLS the one that speaks it, and what another does without."""
     best = summary.rounds_of(
         samples, table, name, summary.best_peer(samples, table, name, summary.per_cpu_second))
-    reached = [
-        summary.Ratio(found, best, summary.per_cpu_second).of_medians
-        for floor in works.named(name).floors if (found := summary.rounds_of(samples, table, name, floor))]
-    return f"{max(reached):.2f}×" if reached else ""
+    reached = {
+        floor: summary.Ratio(found, best, summary.per_cpu_second).of_medians
+        for floor in works.named(name).floors(table) if (found := summary.rounds_of(samples, table, name, floor))}
+    alike = [ratio for floor, ratio in reached.items() if (floor == TLS_FLOOR) == (table == "mtls")]
+    without = [ratio for floor, ratio in reached.items() if floor != TLS_FLOOR and table == "mtls"]
+    text = f"{max(alike):.2f}×" if alike else ""
+    return f"{text} ({max(without):.2f}× without TLS)".strip() if without else text
 
 
 def latency_rows(samples: list[dict]) -> list[Row]:
@@ -98,7 +102,7 @@ def latency_rows(samples: list[dict]) -> list[Row]:
             added = {name: comparison.added(name, percentile) for name in comparison.candidates}
             peer = min(peers, key=added.get)
             spread = comparison.difference_spread("sidecar", peers, percentile)
-            floors = [added[name] for name in works.LATENCY.floors if name in added]
+            floors = [added[name] for name in works.LATENCY.floors(table) if name in added]
             found.append(Row(
                 title=f"{where}: added latency, {label}", target="lowest", value=f"{added['sidecar']:.0f} µs",
                 spread=spread.text("{:+.0f} to {:+.0f} µs"), against=f"{peer} {added[peer]:.0f} µs",

@@ -4,6 +4,10 @@ the results call it."""
 import dataclasses
 
 
+TLS_FLOOR = "floor-tls"
+MESSAGE_FLOORS = ("floor-epoll", "floor-io_uring+ready")
+
+
 @dataclasses.dataclass(frozen=True)
 class Work:
     name: str
@@ -16,36 +20,37 @@ class Work:
     """A sample of it takes so many times as long as others."""
     real_time: bool = False
     """Whether everybody who takes part runs ahead of all else on the machine (processes.real_time)."""
-    floors: tuple[str, ...] = ()
-    """The candidates that do this with a bare loop, where there are any."""
+    clear_floors: tuple[str, ...] = ()
+    """The candidates that do this with a bare loop."""
+    mtls_floors: tuple[str, ...] = (TLS_FLOOR,)
 
-
-MESSAGE_FLOORS = ("floor-epoll", "floor-io_uring+ready")
+    def floors(self, table: str) -> tuple[str, ...]:
+        return self.mtls_floors if table == "mtls" else self.clear_floors
 
 
 def messages(connections: int, size: int) -> Work:
     return Work(
         name=f"pingpong-{connections}x{size}", title=f"round trips, {connections} × {size_text(size)}",
-        profile="messages", floors=MESSAGE_FLOORS,
+        profile="messages", clear_floors=MESSAGE_FLOORS, mtls_floors=(TLS_FLOOR, "floor-epoll"),
         arguments=("pingpong", "--connections", str(connections), "--bytes", str(size)))
 
 
 def bulk(streams: int, direction: str) -> Work:
     return Work(
         name=f"bulk-{streams}-{direction}", title=f"bulk, {streams} stream{'s' * (streams > 1)} {direction}",
-        profile="bulk", floors=("floor-splice",),
+        profile="bulk", clear_floors=("floor-splice",),
         arguments=("bulk", "--streams", str(streams), "--direction", direction))
 
 
 def rate(messages_per_second: int) -> Work:
     return Work(
         name=f"rate-{messages_per_second}", title=f"open loop, {messages_per_second} messages/s",
-        profile="messages", passes=4, length=2.0, real_time=True, floors=("floor-epoll",),
+        profile="messages", passes=4, length=2.0, real_time=True, clear_floors=("floor-epoll",),
         arguments=("rate", "--rate", str(messages_per_second), "--connections", "64", "--bytes", "64"))
 
 
 CONNECT = Work(
-    name="connect", title="new connections", profile="messages", floors=("floor-epoll", "floor-io_uring"),
+    name="connect", title="new connections", profile="messages", clear_floors=("floor-epoll", "floor-io_uring"),
     arguments=("connect", "--concurrency", "16"))
 
 

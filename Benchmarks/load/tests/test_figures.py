@@ -85,6 +85,12 @@ class VerdictTests(unittest.TestCase):
         self.assertEqual((open_row.verdict, open_row.spread), (targets.OPEN, "1.30–1.60"))
         self.assertEqual(missed.verdict, targets.MISSED)
 
+    def test_with_tls_the_floor_that_speaks_it_is_the_limit(self):
+        samples = [
+            *counted("sidecar", [150], table="mtls"), *counted("nginx", [100], table="mtls"),
+            *counted("floor-tls", [140], table="mtls"), *counted("floor-epoll", [190], table="mtls")]
+        self.assertEqual(self.row(samples, "mTLS pair: round trips, 64 × 64 B").floor, "1.40× (1.90× without TLS)")
+
     def latency_row(self, ours: list[list[int]]) -> targets.Row:
         rounds = len(ours)
         samples = timed("direct", [[50] * 10] * rounds) + timed("sidecar", ours)

@@ -100,3 +100,10 @@ class OrderTests(unittest.TestCase):
             sorted(load.done),
             [("bulk-1-up", "floor-splice"), ("bulk-1-up", "sidecar"), ("pingpong-64x64", "floor-epoll+sized"),
              ("pingpong-64x64", "floor-io_uring+ready"), ("pingpong-64x64", "sidecar")])
+
+    def test_each_table_has_floors_of_its_own(self):
+        load = Recorder()
+        candidates = [Candidate(name, (1,), []) for name in ("sidecar", "floor-epoll", "floor-tls")]
+        for table in ("clear", "mtls"):
+            rounds.measure_round(0, [works.CONNECT], candidates, Origin(), load, table, lambda _: None)
+        self.assertEqual(sorted(name for _, name in load.done), ["floor-epoll", "floor-tls", "sidecar", "sidecar"])

@@ -13,7 +13,7 @@ def command(leg: Leg, place: Place) -> list[str]:
     if identity := leg.terminates:
         bundle = pem(identity, leg, place)
         accept = f" ssl crt {bundle} ca-file {identity.trust_bundle} verify required"
-        accept += " ssl-min-ver TLSv1.3 ciphersuites TLS_AES_128_GCM_SHA256 curves X25519"
+        accept += " ssl-min-ver TLSv1.3 ciphersuites TLS_AES_128_GCM_SHA256 curves X25519 no-tls-tickets"
     if identity := leg.originates:
         bundle = pem(identity, leg, place)
         # The chain is verified; HAProxy can't check a URI name, which saves it a little work.

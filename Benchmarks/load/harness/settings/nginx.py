@@ -19,7 +19,7 @@ def command(leg: Leg, place: Place) -> list[str]:
     ssl_ecdh_curve X25519;
     ssl_conf_command NumTickets 1;
     ssl_session_cache shared:sessions:10m;
-    ssl_session_tickets on;"""
+    ssl_session_tickets off;"""
     if identity := leg.originates:
         # proxy_ssl_verify compares a host name, which a SPIFFE certificate doesn't have, so that nginx has to do
         # without verifying its server: less work than everybody else does.

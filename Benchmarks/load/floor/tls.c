@@ -1,0 +1,321 @@
+// One half of a pair with mutual TLS, on epoll and libssl: per piece one recv(2), one SSL_read(3) or SSL_write(3), and one
+// send(2). It verifies its peer's chain, resumes sessions, and knows no identities.
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <openssl/ssl.h>
+
+#include "floor.h"
+
+enum {
+  PIECE_BYTES = 256 << 10,
+  /// A piece in records, or a piece and the rest of a record that came before it.
+  ROOM_BYTES = PIECE_BYTES + (64 << 10),
+  /// Pieces of one socket before it is the others' turn.
+  PIECES_MAX = 4,
+  ENDS_MAX = 2 * CONNECTIONS_MAX + 16,
+};
+
+/// By descriptor: one of the two sockets of a connection.
+static struct end {
+  int descriptor;
+  struct end *peer;
+  /// None in the clear.
+  SSL *tls;
+  /// What the socket buffer didn't take. Nothing is received for this socket before that is sent.
+  char *rest;
+  size_t rest_count, rest_sent;
+  /// There is something to receive, for which the peer's handshake has to be done first.
+  bool is_waiting;
+  /// It is in `more`.
+  bool has_more;
+  /// There is a hang-up behind what is left to receive; the stream has ended; so has the one to this socket.
+  bool is_hung_up, has_ended, is_shut;
+} ends[ENDS_MAX];
+
+static SSL_CTX *context;
+/// The last one that a server gave.
+static SSL_SESSION *session;
+
+/// Sockets with more to receive than their turn allowed; one that was closed meanwhile and is in use again may be there twice.
+static struct {
+  struct end *ends[2 * ENDS_MAX];
+  size_t count;
+} more;
+
+/// What libssl reads and writes. Received bytes are read to their end before the next are received, and written ones are
+/// sent before anybody else's.
+static struct {
+  char bytes[PIECE_BYTES];
+  size_t count, consumed;
+} input;
+static struct {
+  char bytes[ROOM_BYTES];
+  size_t count;
+} output;
+
+static int read_input(BIO *bio, char *bytes, int count) {
+  size_t left = input.count - input.consumed;
+  BIO_clear_retry_flags(bio);
+  if (left == 0) {
+    BIO_set_retry_read(bio);
+    return -1;
+  }
+  if ((size_t)count > left) count = (int)left;
+  memcpy(bytes, input.bytes + input.consumed, (size_t)count);
+  input.consumed += (size_t)count;
+  return count;
+}
+
+static int write_output(BIO *bio, const char *bytes, int count) {
+  (void)bio;
+  if ((size_t)count > sizeof output.bytes - output.count) fail("libssl wrote more than a piece and its records");
+  memcpy(output.bytes + output.count, bytes, (size_t)count);
+  output.count += (size_t)count;
+  return count;
+}
+
+static long control(BIO *bio, int command, long number, void *pointer) {
+  (void)bio, (void)number, (void)pointer;
+  return command == BIO_CTRL_FLUSH;
+}
+
+static int keep_session(SSL *tls, SSL_SESSION *given) {
+  (void)tls;
+  SSL_SESSION_free(session);
+  session = given;
+  return 1;
+}
+
+static BIO_METHOD *set_up_tls(const struct settings *settings) {
+  const struct identity *own = &settings->identity;
+  context = SSL_CTX_new(TLS_method());
+  if (!context || !SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) ||
+      !SSL_CTX_set_ciphersuites(context, "TLS_AES_128_GCM_SHA256") || !SSL_CTX_set1_groups_list(context, "X25519") ||
+      SSL_CTX_use_certificate_chain_file(context, own->certificate) != 1 ||
+      SSL_CTX_use_PrivateKey_file(context, own->private_key, SSL_FILETYPE_PEM) != 1 ||
+      SSL_CTX_load_verify_locations(context, own->trust_bundle, NULL) != 1) {
+    fail("certificate, key or trust bundle");
+  }
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+  SSL_CTX_set_read_ahead(context, 1);
+  // Tickets that name a session are cheaper than those that hold it: there is no key to schedule for each.
+  SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
+  SSL_CTX_set_num_tickets(context, 1);
+  SSL_CTX_set_session_id_context(context, (const unsigned char *)"floor", 5);
+  if (own->terminates) {
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_SERVER);
+  } else {
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
+    SSL_CTX_sess_set_new_cb(context, keep_session);
+  }
+  BIO_METHOD *method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "floor");
+  BIO_meth_set_read(method, read_input);
+  BIO_meth_set_write(method, write_output);
+  BIO_meth_set_ctrl(method, control);
+  return method;
+}
+
+static void start_tls(struct end *end, BIO_METHOD *method, bool terminates) {
+  BIO *bio = BIO_new(method);
+  end->tls = SSL_new(context);
+  if (!bio || !end->tls) fail("out of memory");
+  BIO_set_init(bio, 1);
+  SSL_set_bio(end->tls, bio, bio);
+  if (terminates) {
+    SSL_set_accept_state(end->tls);
+  } else {
+    SSL_set_connect_state(end->tls);
+    if (session) SSL_set_session(end->tls, session);
+  }
+}
+
+static bool is_ready(const struct end *end) {
+  return SSL_is_init_finished(end->tls);
+}
+
+/// Sends what there is for the socket. What doesn't go is kept with it.
+static void send_to(struct end *end, const char *bytes, size_t count) {
+  if (count == 0) return;
+  if (end->rest) fail("there is no order in what is to be sent");
+  ssize_t sent = send(end->descriptor, bytes, count, MSG_NOSIGNAL | MSG_DONTWAIT);
+  // A peer that is gone is noticed by its own receive.
+  if (sent < 0) sent = errno == EAGAIN ? 0 : (ssize_t)count;
+  if ((size_t)sent == count) return;
+  end->rest_count = count - (size_t)sent;
+  end->rest_sent = 0;
+  end->rest = malloc(end->rest_count);
+  if (!end->rest) fail("malloc");
+  memcpy(end->rest, bytes + sent, end->rest_count);
+}
+
+static void send_output(struct end *end) {
+  send_to(end, output.bytes, output.count);
+  output.count = 0;
+}
+
+static void free_end(struct end *end) {
+  if (end->tls) {
+    // Not a broken connection, whose session libssl would forget.
+    SSL_set_shutdown(end->tls, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    SSL_free(end->tls);
+  }
+  free(end->rest);
+  close(end->descriptor);
+  *end = (struct end){0};
+}
+
+static void shut_if_due(struct end *end) {
+  if (!end->peer->has_ended || end->is_shut || end->rest) return;
+  end->is_shut = true;
+  if (end->tls && is_ready(end)) {
+    SSL_shutdown(end->tls);
+    send_output(end);
+  }
+  shutdown(end->descriptor, SHUT_WR);
+}
+
+static void relay(struct end *from);
+
+static void leave_for_later(struct end *end) {
+  if (end->has_more) return;
+  end->has_more = true;
+  more.ends[more.count++] = end;
+}
+
+/// Takes what was received from a socket with TLS to the other one, and what the handshake has to say back.
+static void decrypt(struct end *from) {
+  static char plain[ROOM_BYTES];
+  struct end *to = from->peer;
+  size_t count = 0;
+  int taken;
+  do {
+    taken = SSL_read(from->tls, plain + count, (int)(sizeof plain - count));
+    if (taken > 0) count += (size_t)taken;
+    else if (SSL_get_error(from->tls, taken) != SSL_ERROR_WANT_READ) from->has_ended = true;
+  } while (taken > 0 && (input.consumed < input.count || SSL_has_pending(from->tls)));
+  send_to(to, plain, count);
+  if (to->is_waiting && is_ready(from)) {
+    // Goes into the same segment as the end of the handshake.
+    to->is_waiting = false;
+    relay(to);
+  }
+  if (from->peer) send_output(from);
+}
+
+/// Receives until there is no more, no room for more, or it is the others' turn.
+static void relay(struct end *from) {
+  struct end *to = from->peer;
+  // Edge-triggered: a receive that isn't full leaves nothing but perhaps the end.
+  bool has_all = false;
+  for (int piece = 0; piece < PIECES_MAX && !has_all && !from->has_ended && !to->rest; piece++) {
+    ssize_t count = recv(from->descriptor, input.bytes, sizeof input.bytes, MSG_DONTWAIT);
+    has_all = count < (ssize_t)sizeof input.bytes && !from->is_hung_up;
+    if (count > 0) {
+      // All of it is libssl's to read, or none.
+      input.count = (size_t)count;
+      input.consumed = from->tls ? 0 : (size_t)count;
+      if (from->tls) {
+        decrypt(from);
+      } else {
+        SSL_write(to->tls, input.bytes, (int)count);
+        send_output(to);
+      }
+      if (!from->peer) return;
+    } else if (count < 0 && errno == EAGAIN) {
+      has_all = true;
+    } else {
+      from->has_ended = true;
+    }
+  }
+  if (from->has_ended) {
+    shut_if_due(to);
+    if (to->has_ended && !from->rest && !to->rest) {
+      free_end(to);
+      free_end(from);
+    }
+  } else if (!has_all && !to->rest) {
+    leave_for_later(from);
+  }
+}
+
+/// Sends what is left; whether that was all.
+static bool send_rest(struct end *end) {
+  ssize_t sent = send(
+      end->descriptor, end->rest + end->rest_sent, end->rest_count - end->rest_sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (sent < 0) sent = errno == EAGAIN ? 0 : (ssize_t)(end->rest_count - end->rest_sent);
+  end->rest_sent += (size_t)sent;
+  if (end->rest_sent < end->rest_count) return false;
+  free(end->rest);
+  end->rest = NULL;
+  shut_if_due(end);
+  return true;
+}
+
+static void handle(struct end *end, uint32_t events) {
+  if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) end->is_hung_up = true;
+  if (end->rest && send_rest(end)) relay(end->peer);
+  if (!end->peer) return;
+  if (!end->tls && !is_ready(end->peer)) {
+    end->is_waiting = true;
+  } else {
+    relay(end);
+  }
+}
+
+static struct end *set_up(int epoll, int descriptor) {
+  if (descriptor >= ENDS_MAX) fail("too many connections");
+  ends[descriptor] = (struct end){.descriptor = descriptor};
+  struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.fd = descriptor};
+  if (epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) != 0) fail("epoll_ctl");
+  return &ends[descriptor];
+}
+
+static void accept_all(int epoll, int listener, const struct settings *settings, BIO_METHOD *method) {
+  bool terminates = settings->identity.terminates;
+  int descriptor;
+  while ((descriptor = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+    set_options(descriptor, settings);
+    // First, so that what has come already waits for the handshake when that is done.
+    struct end *downstream = set_up(epoll, descriptor);
+    struct end *upstream = set_up(epoll, connect_to(settings));
+    upstream->peer = downstream;
+    downstream->peer = upstream;
+    start_tls(terminates ? downstream : upstream, method, terminates);
+    if (!terminates) {
+      SSL_do_handshake(upstream->tls);
+      send_output(upstream);
+    }
+  }
+}
+
+void run_tls(const struct settings *settings) {
+  static struct end *turn[2 * ENDS_MAX];
+  BIO_METHOD *method = set_up_tls(settings);
+  int listener = listen_on(settings);
+  int epoll = epoll_create1(EPOLL_CLOEXEC);
+  struct epoll_event events[512], incoming = {.events = EPOLLIN, .data.fd = listener};
+  if (epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &incoming) != 0) fail("epoll_ctl");
+  for (;;) {
+    int count = epoll_wait(epoll, events, 512, more.count > 0 ? 0 : -1);
+    for (int index = 0; index < count; index++) {
+      int descriptor = events[index].data.fd;
+      if (descriptor == listener) {
+        accept_all(epoll, listener, settings, method);
+      } else if (ends[descriptor].peer) {
+        handle(&ends[descriptor], events[index].events);
+      }
+    }
+    size_t left = more.count;
+    memcpy(turn, more.ends, left * sizeof *turn);
+    more.count = 0;
+    for (size_t index = 0; index < left; index++) {
+      turn[index]->has_more = false;
+      if (turn[index]->peer) relay(turn[index]);
+    }
+  }
+}
