@@ -60,9 +60,9 @@ extension Epoll {
   public mutating func submitSend(
     _ socket: Descriptor, _ bytes: UnsafeRawBufferPointer, mode: SendMode, token: Token
   ) {
-    if mode == .immediate {
+    if mode != .complete {
       let count = min(bytes.count, Int(Int32.max))
-      let sent = Epoll.send(socket.rawValue, bytes.baseAddress, count)
+      let sent = Epoll.send(socket.rawValue, bytes.baseAddress, count, isBeforeMore: mode == .immediateBeforeMore)
       // After an error the mark does no harm: the edge of the error takes it away.
       if sent < count { table.state(socket.rawValue)?.pointee.marks.insert(.full) }
       completions.raise(token, sent)

@@ -194,8 +194,9 @@ extension Epoll {
 
   // MARK: System calls
 
-  static func send(_ socket: Int32, _ bytes: UnsafeRawPointer?, _ count: Int) -> Int32 {
-    let sent = Glibc.send(socket, bytes, count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
+  static func send(_ socket: Int32, _ bytes: UnsafeRawPointer?, _ count: Int, isBeforeMore: Bool = false) -> Int32 {
+    let more = isBeforeMore ? Int32(MSG_MORE) : 0
+    let sent = Glibc.send(socket, bytes, count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT) | more)
     return sent < 0 ? -errno : Int32(truncatingIfNeeded: sent)
   }
 

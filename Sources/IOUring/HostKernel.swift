@@ -76,6 +76,10 @@ extension HostKernel where Self: ~Copyable {
     sidecar_splice(from.rawValue, to.rawValue, count)
   }
 
+  public mutating func isReadable(_ socket: Descriptor) -> Bool {
+    sidecar_poll_now(socket.rawValue, Int16(POLLIN)) > 0
+  }
+
   @inlinable
   public mutating func shutdown(_ socket: Descriptor, _ direction: ShutdownDirection) -> Int32 {
     Glibc.shutdown(socket.rawValue, direction.rawValue) == 0 ? 0 : -errno

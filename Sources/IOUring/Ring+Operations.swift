@@ -52,13 +52,13 @@ extension Ring {
     _ socket: Descriptor, _ bytes: UnsafeRawBufferPointer, mode: SendMode, token: Token
   ) {
     let entry = submissionEntry()
-    let waiting =
+    let flags =
       switch mode {
       case .immediate: Int32(MSG_DONTWAIT)
+      case .immediateBeforeMore: Int32(MSG_DONTWAIT) | Int32(MSG_MORE)
       case .complete: Int32(MSG_WAITALL)
       }
-    io_uring_prep_send(
-      entry, socket.rawValue, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL) | waiting)
+    io_uring_prep_send(entry, socket.rawValue, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL) | flags)
     entry.pointee.user_data = token.rawValue
   }
 

@@ -108,6 +108,18 @@ struct HostPeer: Peer {
     return UInt16(bigEndian: address.sin_port)
   }
 
+  /// `tcpi_segs_in` of linux/tcp.h, which Glibc's tcp_info is too short for. TCP_INFO of tcp(7).
+  func segmentsReceived() -> UInt32? {
+    let (offset, size) = (140, 144)
+    return withUnsafeTemporaryAllocation(byteCount: size, alignment: 8) { info in
+      var length = UInt32(size)
+      guard getsockopt(descriptor, Int32(IPPROTO_TCP), TCP_INFO, info.baseAddress, &length) == 0, length == size else {
+        return nil
+      }
+      return info.load(fromByteOffset: offset, as: UInt32.self)
+    }
+  }
+
   func startWriting(_ bytes: [UInt8]) -> any BackgroundWork {
     HostThread { [self] in
       write(bytes)

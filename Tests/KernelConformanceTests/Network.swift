@@ -48,6 +48,8 @@ protocol Peer {
   func startWriting(_ bytes: [UInt8]) -> any BackgroundWork
   /// Reads up to `count` bytes while the test goes on.
   func startReading(_ count: Int) -> any BackgroundWork
+  /// How many TCP segments have come; nil where there are none to count.
+  func segmentsReceived() -> UInt32?
   /// Gives this end to the kernel under test as well.
   func adopt() throws -> Descriptor
 }

@@ -26,6 +26,24 @@ import Testing
     world.close(near)
   }
 
+  /// The answer is there at once, and asking changes nothing.
+  @Test(arguments: KernelKind.allCases, Family.allCases)
+  func readableNow(kind: KernelKind, family: Family) throws {
+    let world = try World(kind)
+    let (near, far) = try world.pair(family)
+    #expect(!world.isReadable(near))
+    far.write([1])
+    _ = try world.outcome(world.poll(near, for: .readable))
+    #expect(world.isReadable(near) && world.isReadable(near))
+    let bytes = world.allocate(8)
+    #expect(try world.outcome(world.receive(near, into: bytes)).result == 1)
+    #expect(!world.isReadable(near))
+    far.close()
+    _ = try world.outcome(world.poll(near, for: .readable))
+    #expect(world.isReadable(near))
+    world.close(near)
+  }
+
   /// A full socket is writable once its peer has drained it.
   @Test(arguments: KernelKind.allCases, Family.allCases)
   func writable(kind: KernelKind, family: Family) throws {

@@ -66,6 +66,36 @@ import Testing
     world.close(near)
   }
 
+  /// What is sent before more goes with it: all arrives, in order, and over TCP in one segment.
+  @Test(arguments: KernelKind.allCases, Family.allCases)
+  func sendBeforeMoreGoesWithIt(kind: KernelKind, family: Family) throws {
+    let world = try World(kind)
+    let (near, far) = try world.pair(family)
+    defer { far.close() }
+    let segmentsBefore = far.segmentsReceived()
+    let bytes = pattern(100)
+    #expect(try world.outcome(world.send(near, Array(bytes[..<60]), mode: .immediateBeforeMore)).result == 60)
+    #expect(try world.outcome(world.send(near, Array(bytes[60...]), mode: .immediate)).result == 40)
+    #expect(far.read(100) == bytes)
+    #expect(far.segmentsReceived() == segmentsBefore.map { $0 + 1 })
+    world.close(near)
+  }
+
+  /// The end is more as well.
+  @Test(arguments: KernelKind.allCases, Family.allCases)
+  func sendBeforeTheEndGoesWithIt(kind: KernelKind, family: Family) throws {
+    let world = try World(kind)
+    let (near, far) = try world.pair(family)
+    defer { far.close() }
+    let segmentsBefore = far.segmentsReceived()
+    #expect(try world.outcome(world.send(near, pattern(60), mode: .immediateBeforeMore)).result == 60)
+    #expect(world.shutdown(near, .write) == 0)
+    #expect(far.read(60) == pattern(60))
+    #expect(far.readEnd() == 0)
+    #expect(far.segmentsReceived() == segmentsBefore.map { $0 + 1 })
+    world.close(near)
+  }
+
   /// A complete send outlives a full socket and ends when the peer has drained enough; bytes stay in order.
   @Test(arguments: KernelKind.allCases, Family.allCases)
   func completeSendFinishesWhileThePeerDrains(kind: KernelKind, family: Family) throws {

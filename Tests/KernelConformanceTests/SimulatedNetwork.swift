@@ -117,6 +117,8 @@ struct SimulatedPeer: Peer {
     stream?.close()
   }
 
+  func segmentsReceived() -> UInt32? { nil }
+
   func port() -> UInt16 {
     guard let stream, let port = SimulatedWorld.clientAddress(stream).split(separator: ":").last else { return 0 }
     return UInt16(port) ?? 0

@@ -140,6 +140,11 @@ struct MessageKernel: Kernel, ~Copyable {
 
   mutating func splice(from: Descriptor, to: Descriptor, count: Int) -> Int { Int(fails(EAGAIN)) }
 
+  mutating func isReadable(_ socket: Descriptor) -> Bool {
+    systemCalls += 1
+    return false
+  }
+
   mutating func shutdown(_ socket: Descriptor, _ direction: ShutdownDirection) -> Int32 {
     systemCalls += 1
     return 0

@@ -179,12 +179,12 @@ extension Worker where K: ~Copyable {
 
   @inline(__always)
   mutating func send(
-    _ piece: Piece, _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction
+    _ piece: Piece, _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction,
+    mode: SendMode = .immediate
   ) {
     connection.half(direction).pointee.sending = piece
     kernel.submitSend(
-      connection.descriptor(direction.sink), piece.rest, mode: .immediate,
-      token: begin(.send(direction), slot, connection))
+      connection.descriptor(direction.sink), piece.rest, mode: mode, token: begin(.send(direction), slot, connection))
   }
 
   mutating func sendCompleted(

@@ -102,7 +102,7 @@ extension Worker where K: ~Copyable {
     passOnWaiting(slot, connection, .from(tls.pointee.side))
   }
 
-  /// Says that nothing more will come (RFC 8446 section 6.1); false when that was said before.
+  /// Says that nothing more will come (RFC 8446 section 6.1), in one segment with the FIN; false when that was said before.
   mutating func sendCloseNotify(
     _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction
   ) -> Bool {
@@ -117,7 +117,7 @@ extension Worker where K: ~Copyable {
       giveBack(output)
       return false
     }
-    send(output.piece(count: records.count), slot, connection, direction)
+    send(output.piece(count: records.count), slot, connection, direction, mode: .immediateBeforeMore)
     return true
   }
 

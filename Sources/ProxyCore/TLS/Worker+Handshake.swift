@@ -163,7 +163,14 @@ extension Worker where K: ~Copyable {
     let outcome = tls.pointee.session.handshake(input: &ciphertext, output: &records)
 
     let output = Piece(base: chunk, count: UInt32(truncatingIfNeeded: records.count), home: .chunk)
-    if records.count > 0 { send(output, slot, connection, sending) } else { release(output) }
+    if records.count > 0 {
+      // What the app has said already goes with the end of the handshake, in one segment.
+      let isBeforeMore =
+        outcome == .complete && tls.pointee.side == .upstream && kernel.isReadable(connection.pointee.downstream)
+      send(output, slot, connection, sending, mode: isBeforeMore ? .immediateBeforeMore : .immediate)
+    } else {
+      release(output)
+    }
 
     switch outcome {
     case .needsInput:

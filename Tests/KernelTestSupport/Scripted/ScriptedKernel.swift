@@ -106,6 +106,10 @@ public struct ScriptedKernel: Kernel, ~Copyable {
     Int(Self.result(script.perform(.splice(from: from, to: to, count: count)), otherwise: -EIO))
   }
 
+  public mutating func isReadable(_ socket: Descriptor) -> Bool {
+    Self.result(script.perform(.isReadable(socket)), otherwise: 0) > 0
+  }
+
   public mutating func shutdown(_ socket: Descriptor, _ direction: ShutdownDirection) -> Int32 {
     Self.result(script.perform(.shutdown(socket, direction)), otherwise: -EIO)
   }

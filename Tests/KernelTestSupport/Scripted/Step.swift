@@ -35,8 +35,8 @@ public struct Step: Sendable {
     Step(call: .submitSend(socket, bytes: Array(text.utf8), mode: mode))
   }
   /// A send of whatever bytes; see `Script.ignoresSentBytes`.
-  public static func sendAnything(_ socket: Descriptor) -> Step {
-    Step(call: .submitSend(socket, bytes: [], mode: .immediate))
+  public static func sendAnything(_ socket: Descriptor, _ mode: SendMode = .immediate) -> Step {
+    Step(call: .submitSend(socket, bytes: [], mode: mode))
   }
   public static func poll(_ descriptor: Descriptor, _ readiness: Readiness) -> Step {
     Step(call: .submitPoll(descriptor, readiness))
@@ -94,6 +94,9 @@ public struct Step: Sendable {
     Step(call: .splice(from: source, to: sink, count: count), answer: .result(moves))
   }
 
+  public static func isReadable(_ socket: Descriptor, is answer: Bool) -> Step {
+    Step(call: .isReadable(socket), answer: .result(answer ? 1 : 0))
+  }
   public static func shutdown(_ socket: Descriptor, fails errno: Int32 = 0) -> Step {
     Step(call: .shutdown(socket, .write), answer: .result(-Int(errno)))
   }

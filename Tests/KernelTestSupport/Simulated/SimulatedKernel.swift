@@ -99,6 +99,8 @@ public struct SimulatedKernel: Kernel, ~Copyable {
     world.splice(from: from, to: to, count: count)
   }
 
+  public mutating func isReadable(_ socket: Descriptor) -> Bool { world.isReadable(socket) }
+
   public mutating func shutdown(_ socket: Descriptor, _ direction: ShutdownDirection) -> Int32 {
     let result = world.stream(socket)?.finish() ?? -ENOTSOCK
     if direction == .both, result == 0 { world.stream(socket)?.stopReading() }

@@ -114,7 +114,7 @@ extension SimulatedWorld {
   ) -> Outcome {
     guard case .stream(let stream) = object.kind else { return .finished(-ENOTCONN) }
     switch mode {
-    case .immediate:
+    case .immediate, .immediateBeforeMore:
       if random.chance(faults.sendRefused) { return .finished(-EAGAIN) }
       if random.chance(faults.interrupted) { return .finished(-EINTR) }
       let count = shortened(bytes.count, by: faults.shortSend)
@@ -133,6 +133,11 @@ extension SimulatedWorld {
   }
 
   // MARK: Poll
+
+  /// Now and then the answer is out of date.
+  func isReadable(_ socket: Descriptor) -> Bool {
+    (stream(socket)?.events(readable: true, writable: false) ?? 0) != 0 && !random.chance(faults.hintLies)
+  }
 
   func tryPoll(_ object: SimulatedObject, _ readiness: Readiness) -> Outcome {
     let events: Int32

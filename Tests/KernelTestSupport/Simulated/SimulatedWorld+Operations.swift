@@ -29,6 +29,7 @@ struct SimulatedOperation {
       case .receive: "receive"
       case .receiveInto: "receive into"
       case .send(_, .immediate): "send"
+      case .send(_, .immediateBeforeMore): "send before more"
       case .send(_, .complete): "send all"
       case .poll(.readable): "poll readable"
       case .poll(.writable): "poll writable"

@@ -59,6 +59,19 @@ final class ScriptedPeer {
     }
   }
 
+  /// What these records say; nil if that is nothing.
+  func hear(_ records: [UInt8]) -> String? {
+    let text = write { output in
+      records.withUnsafeBytes { records in
+        withUnsafeTemporaryAllocation(byteCount: 256, alignment: 1) { area in
+          var (input, answers) = (InputWindow(records), OutputWindow(area))
+          _ = session.decrypt(input: &input, plaintext: &output, output: &answers)
+        }
+      }
+    }
+    return text.isEmpty ? nil : String(decoding: text, as: UTF8.self)
+  }
+
   /// A request for new keys, and a record of data under new ones of its own.
   func askForKeys(andSay text: String) -> [UInt8] {
     session.updateKeys(askingPeer: true)

@@ -26,11 +26,21 @@ import Testing
       [.received([try #require(end.last)], from: relay.encrypted, buffer: 0)],
       expecting: [.recycle(0), .shutdown(relay.clear)])
     // The peer's FIN waits in the socket; nobody needs it.
-    relay.bench.turn([.ended(relay.clear)], expecting: [.sendAnything(relay.encrypted)])
+    relay.bench.turn([.ended(relay.clear)], expecting: [.sendAnything(relay.encrypted, .immediateBeforeMore)])
     let alert = relay.bench.script.lastSent[relay.encrypted]?.count ?? 0
     relay.bench.turn([.sent(alert, to: relay.encrypted)], expecting: WorkerBench.ending())
     #expect(relay.bench.closedMutual(side == .downstream ? .downstreamClosed : .upstreamClosed) == 1)
     relay.bench.expectNothingHeld()
+  }
+
+  @Test("What the client has said already goes into one segment with the end of our handshake")
+  func firstBytesWithHandshake() throws {
+    let relay = try TLSRelay.outbound(identities, clientHasSpoken: true)
+    relay.bench.turn(
+      [.received("x", from: .client, buffer: 0)],
+      expecting: [.recycle(0), .sendAnything(.server), .receive(.client, expectsData: false)])
+    let sealed = try #require(relay.bench.script.lastSent[.server])
+    #expect(relay.peer.hear(sealed) == "x")
   }
 
   @Test("A FIN before the last byte of close_notify is a cut: the other side is reset", arguments: Side.both)
@@ -76,7 +86,7 @@ import Testing
   @Test("A peer that goes on asking for new keys behind our close_notify, which nothing may answer, is read to its end")
   func keyUpdatesBehindOurEnd() throws {
     let relay = try TLSRelay.outbound(identities, changesKeys: true)
-    relay.bench.turn([.ended(.client)], expecting: [.sendAnything(.server)])
+    relay.bench.turn([.ended(.client)], expecting: [.sendAnything(.server, .immediateBeforeMore)])
     relay.bench.turn(
       [.sent(try #require(relay.bench.script.lastSent[.server]).count, to: .server)], expecting: [.shutdown(.server)])
     // Far more than there is room for answers.

@@ -74,9 +74,11 @@ struct TLSRelay {
     return TLSRelay(bench: bench, peer: client, encrypted: .client, clear: .server)
   }
 
-  /// - Parameter changesKeys: whether the server asks for new keys together with its ticket: then libssl keeps the records.
+  /// - Parameters:
+  ///   - clientHasSpoken: whether the client has said something by the end of the handshake.
+  ///   - changesKeys: whether the server asks for new keys together with its ticket: then libssl keeps the records.
   static func outbound(
-    _ identities: ScriptedIdentities, bufferSize: Int = 4_096, changesKeys: Bool = false
+    _ identities: ScriptedIdentities, bufferSize: Int = 4_096, clientHasSpoken: Bool = false, changesKeys: Bool = false
   ) throws -> TLSRelay {
     let bench = WorkerBench.outbound(identities, bufferSize: bufferSize)
     let server = ScriptedPeer(identities, .server)
@@ -88,8 +90,9 @@ struct TLSRelay {
     bench.turn(
       [.received(server.answer(to: hello), from: .server, buffer: 0)],
       expecting: [
-        .recycle(0), .submit, .sendAnything(.server), .receive(.client, expectsData: true),
-        .receive(.server, expectsData: false),
+        .recycle(0), .submit, .isReadable(.client, is: clientHasSpoken),
+        .sendAnything(.server, clientHasSpoken ? .immediateBeforeMore : .immediate),
+        .receive(.client, expectsData: true), .receive(.server, expectsData: false),
       ])
     let finished = bench.script.lastSent[.server] ?? []
     bench.turn([.sent(finished.count, to: .server)], expecting: [])
