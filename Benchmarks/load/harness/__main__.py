@@ -5,7 +5,7 @@ import pathlib
 import signal
 import sys
 
-from . import BenchmarkFailure, page, processes, report, results
+from . import BenchmarkFailure, again, page, processes, report, results
 from .run import REPOSITORY, Run
 
 
@@ -27,7 +27,22 @@ def arguments() -> argparse.Namespace:
         "--results", type=pathlib.Path, default=REPOSITORY / "out/bench/results.json", help="where results are kept")
     parser.add_argument(
         "--page", action="store_true", help="measure nothing: show the results in docs/performance.md")
+    parser.add_argument(
+        "--compare", type=pathlib.Path, metavar="EARLIER",
+        help="measure nothing: hold the results against those of another run; with --page, in docs/performance.md as well")
     return parser.parse_args()
+
+
+def show(options: argparse.Namespace) -> None:
+    """What was measured before."""
+    found = results.load(options.results)
+    earlier = results.load(options.compare) if options.compare else None
+    if earlier:
+        headings, rows = again.table(earlier, found)
+        report.print_table(headings, rows)
+        print(f"\n{again.summary_text(rows)}")
+    if options.page:
+        page.write(found, earlier, REPOSITORY / "docs/performance.md")
 
 
 def main() -> int:
@@ -35,8 +50,8 @@ def main() -> int:
     # So that what was started is stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
-        if options.page:
-            page.write(results.load(options.results), REPOSITORY / "docs/performance.md")
+        if options.page or options.compare:
+            show(options)
             return 0
         processes.raise_descriptor_limit()
         found = Run(options).everything()

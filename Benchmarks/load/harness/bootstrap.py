@@ -22,6 +22,9 @@ class Spread:
     low: float
     high: float
 
+    def overlaps(self, other: "Spread") -> bool:
+        return self.low <= other.high and other.low <= self.high
+
     def text(self, pattern: str) -> str:
         """By a pattern for both ends."""
         return "unknown" if self == UNKNOWN else pattern.format(self.low, self.high)

@@ -2,24 +2,24 @@
 
 import pathlib
 
-from . import charts, growth, report, summary, targets, works
+from . import again, charts, growth, report, summary, targets, works
 
 BEGIN = "<!-- results: written by `make bench-page` -->"
 END = "<!-- results: end -->"
 SETTINGS = "settings.md"
 
 
-def write(results: dict, page: pathlib.Path) -> None:
-    """Replaces what stands between the marks, and the charts."""
+def write(results: dict, earlier: dict | None, page: pathlib.Path) -> None:
+    """Replaces what stands between the marks, and the charts. `earlier`: another run, to hold this one against."""
     text = page.read_text()
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
     pictures = charts.write_all(results, page.with_suffix(""))
     (page.with_suffix("") / SETTINGS).write_text(settings(results))
-    page.write_text(f"{before}{BEGIN}\n\n{section(results, pictures, page.stem)}\n{END}{after}")
+    page.write_text(f"{before}{BEGIN}\n\n{section(results, earlier, pictures, page.stem)}\n{END}{after}")
 
 
-def section(results: dict, pictures: list[tuple[str, str]], directory: str) -> str:
+def section(results: dict, earlier: dict | None, pictures: list[tuple[str, str]], directory: str) -> str:
     parts = [about(results), "### Targets", targets_table(results)]
     for name, title in pictures:
         parts.append(f"**{title}**\n\n![{title}]({directory}/{name})")
@@ -29,11 +29,24 @@ def section(results: dict, pictures: list[tuple[str, str]], directory: str) -> s
     if results["checks"]:
         parts += ["### Standard tools", CHECKS, markdown(*report.checks_table(results))]
     parts.append(f"What everybody was given: [settings]({directory}/{SETTINGS}).")
+    if earlier:
+        parts += ["### The same again", same_again(earlier, results), markdown(*again.table(earlier, results))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 CHECKS = """The sidecar against each peer in work per proxy-CPU-second, by the tool and by the generator's closest work. An HTTP
 request of wrk's is about the size of a small message."""
+
+
+def same_again(earlier: dict, later: dict) -> str:
+    """What two runs have in common, and how far they agree."""
+    first, second = (one["begun"][:16].replace("T", " ") for one in (earlier, later))
+    builds = dict.fromkeys(versions["sidecar"] for one in (earlier, later) for versions in one["versions"].values())
+    settings_are = "the same" if again.has_same_settings(earlier, later) else "**other**"
+    return (
+        f"`make bench` twice, {first} and {second} (UTC), of {' and '.join(builds)}, with {settings_are} settings; the tables above "
+        "are of the second. Ratios and their spreads against each run's own best peer; latencies, and how much more or less the "
+        f"sidecar adds than the best peer. {again.summary_text(again.table(earlier, later)[1])}")
 
 
 def settings(results: dict) -> str:

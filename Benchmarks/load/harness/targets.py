@@ -26,6 +26,8 @@ class Row:
     against: str
     verdict: str
     floor: str = ""
+    bounds: Spread | None = None
+    """The spread as it is; none where a figure was measured once."""
 
 
 RATIOS = {
@@ -72,7 +74,8 @@ def ratio_rows(samples: list[dict]) -> list[Row]:
                 found.append(Row(
                     title=f"{WHERE[table]}: {works.named(name).title}", target=f"≥ {wanted}×", value=f"{ours.ratio:.2f}×",
                     spread=ours.spread.text("{:.2f}–{:.2f}"), against=ours.peer,
-                    verdict=verdict(ours.spread, wanted, higher_is_better=True), floor=floor_text(samples, table, name)))
+                    verdict=verdict(ours.spread, wanted, higher_is_better=True), floor=floor_text(samples, table, name),
+                    bounds=ours.spread))
     return found
 
 
@@ -106,7 +109,8 @@ def latency_rows(samples: list[dict]) -> list[Row]:
             found.append(Row(
                 title=f"{where}: added latency, {label}", target="lowest", value=f"{added['sidecar']:.0f} µs",
                 spread=spread.text("{:+.0f} to {:+.0f} µs"), against=f"{peer} {added[peer]:.0f} µs",
-                verdict=verdict(spread, 0, higher_is_better=False), floor=f"{min(floors):.0f} µs" if floors else ""))
+                verdict=verdict(spread, 0, higher_is_better=False), floor=f"{min(floors):.0f} µs" if floors else "",
+                bounds=spread))
     return found
 
 
@@ -162,7 +166,7 @@ def growth_rows(samples: list[dict]) -> list[Row]:
             title=f"growth: {growing.title}, {steps_text(growing.first or steps[0], steps[-1])}", target=f"≤ {FLAT}×",
             value=f"{value:.2f}×", spread=spread.text("{:.2f}–{:.2f}"),
             against=f"{growth.PEER} {grown[growth.PEER][0]:.2f}×", verdict=verdict(spread, FLAT, higher_is_better=False),
-            floor=f"{grown[growth.FLOOR][0]:.2f}×" if growing.has_floor else ""))
+            floor=f"{grown[growth.FLOOR][0]:.2f}×" if growing.has_floor else "", bounds=spread))
     return found
 
 

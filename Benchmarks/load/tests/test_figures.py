@@ -2,7 +2,7 @@
 
 import unittest
 
-from harness import bootstrap, growth, latency, page, report, summary, targets, works
+from harness import again, bootstrap, growth, latency, page, report, summary, targets, works
 
 from .figures import counted, grown, timed
 
@@ -174,3 +174,28 @@ class ReportTests(unittest.TestCase):
         results = {"growth": [{"connections": 9_900}], "options": {"openFilesMax": 20_000}}
         self.assertIn("9,900 connections are as many as fit", page.growth_limit(results))
         self.assertEqual(page.growth_limit({"growth": [{"connections": 10_000}]}), "")
+
+
+class AgainTests(unittest.TestCase):
+    def results(self, ours: list[int], directory: str = "sidecar-bench-a1", buffers: str = "16k") -> dict:
+        return {
+            "samples": counted("sidecar", ours) + counted("nginx", [100] * len(ours)), "memory": [], "growth": [],
+            "settings": {"clear": {"nginx-messages.conf": f"pid /tmp/{directory}/pid; buffers {buffers};"}}}
+
+    def test_spreads_overlap_or_lie_apart(self):
+        before, near, far = (self.results(ours) for ours in ([140, 150, 160], [155, 158, 170], [170, 180, 190]))
+        self.assertEqual(
+            again.table(before, near)[1],
+            [["clear: round trips, 64 × 64 B", "1.50× (1.40–1.60)", "1.58× (1.55–1.70)", again.OVERLAP]])
+        rows = again.table(before, far)[1]
+        self.assertEqual(rows[0][-1], again.APART)
+        self.assertEqual(again.summary_text(rows), "0 of 1 spreads overlap.")
+
+    def test_too_few_rounds_say_nothing(self):
+        rows = again.table(self.results([140, 150]), self.results([240, 250]))[1]
+        self.assertEqual((rows[0][-1], again.summary_text(rows)), ("", "0 of 0 spreads overlap."))
+
+    def test_settings_are_the_same_but_for_the_directory(self):
+        first = self.results([1])
+        self.assertTrue(again.has_same_settings(first, self.results([2], directory="sidecar-bench-b2")))
+        self.assertFalse(again.has_same_settings(first, self.results([1], buffers="64k")))
