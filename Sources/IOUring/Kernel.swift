@@ -102,7 +102,7 @@ public enum SendMode: Sendable {
   /// Takes what fits and completes within the same turn, with a short count or `-EAGAIN`. MSG_DONTWAIT.
   case immediate
   /// The same, for bytes behind which more follow at once, or the end: both may go in one segment. Where nothing follows
-  /// they go a little later, Linux' TCP after 200 ms at the most. MSG_MORE.
+  /// they go later, by Linux' TCP after a retransmission timeout, which is 200 ms or more. MSG_MORE.
   case immediateBeforeMore
   /// Completes when all is sent, or with an error; a short count is possible all the same. MSG_WAITALL.
   case complete

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 
 #include "floor.h"
@@ -23,12 +24,16 @@ enum {
 /// By descriptor: one of the two sockets of a connection.
 static struct end {
   int descriptor;
+  /// Tells this use of the descriptor from earlier ones, of which events may be left.
+  uint32_t serial;
   struct end *peer;
   /// None in the clear.
   SSL *tls;
   /// What the socket buffer didn't take. Nothing is received for this socket before that is sent.
   char *rest;
   size_t rest_count, rest_sent;
+  /// It has been full, and events tell of room since.
+  bool watches_room;
   /// There is something to receive, for which the peer's handshake has to be done first.
   bool is_waiting;
   /// It is in `more`.
@@ -37,6 +42,7 @@ static struct end {
   bool is_hung_up, has_ended, is_shut;
 } ends[ENDS_MAX];
 
+static int epoll;
 static SSL_CTX *context;
 /// The last one that a server gave.
 static SSL_SESSION *session;
@@ -138,11 +144,17 @@ static bool is_ready(const struct end *end) {
   return SSL_is_init_finished(end->tls);
 }
 
-/// Sends what there is for the socket. What doesn't go is kept with it.
-static void send_to(struct end *end, const char *bytes, size_t count) {
+static void watch(struct end *end, int operation, uint32_t events) {
+  uint64_t mark = (uint64_t)end->serial << 32 | (uint32_t)end->descriptor;
+  struct epoll_event event = {.events = events | EPOLLIN | EPOLLRDHUP | EPOLLET, .data.u64 = mark};
+  if (epoll_ctl(epoll, operation, end->descriptor, &event) != 0) fail("epoll_ctl");
+}
+
+/// Sends what there is for the socket. What doesn't go is kept with it. `flags`: MSG_MORE where the FIN follows.
+static void send_to(struct end *end, const char *bytes, size_t count, int flags) {
   if (count == 0) return;
   if (end->rest) fail("there is no order in what is to be sent");
-  ssize_t sent = send(end->descriptor, bytes, count, MSG_NOSIGNAL | MSG_DONTWAIT);
+  ssize_t sent = send(end->descriptor, bytes, count, MSG_NOSIGNAL | MSG_DONTWAIT | flags);
   // A peer that is gone is noticed by its own receive.
   if (sent < 0) sent = errno == EAGAIN ? 0 : (ssize_t)count;
   if ((size_t)sent == count) return;
@@ -151,14 +163,16 @@ static void send_to(struct end *end, const char *bytes, size_t count) {
   end->rest = malloc(end->rest_count);
   if (!end->rest) fail("malloc");
   memcpy(end->rest, bytes + sent, end->rest_count);
+  if (!end->watches_room) watch(end, EPOLL_CTL_MOD, EPOLLOUT);
+  end->watches_room = true;
 }
 
-static void send_output(struct end *end) {
-  send_to(end, output.bytes, output.count);
+static void send_output(struct end *end, int flags) {
+  send_to(end, output.bytes, output.count, flags);
   output.count = 0;
 }
 
-static void free_end(struct end *end) {
+static void free_half(struct end *end) {
   if (end->tls) {
     // Not a broken connection, whose session libssl would forget.
     SSL_set_shutdown(end->tls, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
@@ -169,13 +183,19 @@ static void free_end(struct end *end) {
   *end = (struct end){0};
 }
 
+static void free_both(struct end *end) {
+  free_half(end->peer);
+  free_half(end);
+}
+
 static void shut_if_due(struct end *end) {
   if (!end->peer->has_ended || end->is_shut || end->rest) return;
-  end->is_shut = true;
-  if (end->tls && is_ready(end)) {
+  if (end->tls && !(SSL_get_shutdown(end->tls) & SSL_SENT_SHUTDOWN)) {
     SSL_shutdown(end->tls);
-    send_output(end);
+    send_output(end, MSG_MORE);
+    if (end->rest) return;
   }
+  end->is_shut = true;
   shutdown(end->descriptor, SHUT_WR);
 }
 
@@ -198,18 +218,26 @@ static void decrypt(struct end *from) {
     if (taken > 0) count += (size_t)taken;
     else if (SSL_get_error(from->tls, taken) != SSL_ERROR_WANT_READ) from->has_ended = true;
   } while (taken > 0 && (input.consumed < input.count || SSL_has_pending(from->tls)));
-  send_to(to, plain, count);
+  if (from->has_ended) {
+    ERR_clear_error();
+    input.consumed = input.count;
+  }
+  send_to(to, plain, count, 0);
   if (to->is_waiting && is_ready(from)) {
     // Goes into the same segment as the end of the handshake.
     to->is_waiting = false;
     relay(to);
   }
-  if (from->peer) send_output(from);
+  if (from->peer) send_output(from, 0);
 }
 
 /// Receives until there is no more, no room for more, or it is the others' turn.
 static void relay(struct end *from) {
   struct end *to = from->peer;
+  if (!from->tls && !is_ready(to)) {
+    from->is_waiting = true;
+    return;
+  }
   // Edge-triggered: a receive that isn't full leaves nothing but perhaps the end.
   bool has_all = false;
   for (int piece = 0; piece < PIECES_MAX && !has_all && !from->has_ended && !to->rest; piece++) {
@@ -223,7 +251,7 @@ static void relay(struct end *from) {
         decrypt(from);
       } else {
         SSL_write(to->tls, input.bytes, (int)count);
-        send_output(to);
+        send_output(to, 0);
       }
       if (!from->peer) return;
     } else if (count < 0 && errno == EAGAIN) {
@@ -232,12 +260,12 @@ static void relay(struct end *from) {
       from->has_ended = true;
     }
   }
-  if (from->has_ended) {
+  if (from->has_ended && from->tls && !is_ready(from)) {
+    // There was no handshake; the other side has nothing to hear.
+    free_both(from);
+  } else if (from->has_ended) {
     shut_if_due(to);
-    if (to->has_ended && !from->rest && !to->rest) {
-      free_end(to);
-      free_end(from);
-    }
+    if (to->has_ended && !from->rest && !to->rest) free_both(from);
   } else if (!has_all && !to->rest) {
     leave_for_later(from);
   }
@@ -259,36 +287,31 @@ static bool send_rest(struct end *end) {
 static void handle(struct end *end, uint32_t events) {
   if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) end->is_hung_up = true;
   if (end->rest && send_rest(end)) relay(end->peer);
-  if (!end->peer) return;
-  if (!end->tls && !is_ready(end->peer)) {
-    end->is_waiting = true;
-  } else {
-    relay(end);
-  }
+  if (end->peer) relay(end);
 }
 
-static struct end *set_up(int epoll, int descriptor) {
+static struct end *set_up(int descriptor) {
+  static uint32_t serial;
   if (descriptor >= ENDS_MAX) fail("too many connections");
-  ends[descriptor] = (struct end){.descriptor = descriptor};
-  struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.fd = descriptor};
-  if (epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) != 0) fail("epoll_ctl");
+  ends[descriptor] = (struct end){.descriptor = descriptor, .serial = ++serial};
+  watch(&ends[descriptor], EPOLL_CTL_ADD, 0);
   return &ends[descriptor];
 }
 
-static void accept_all(int epoll, int listener, const struct settings *settings, BIO_METHOD *method) {
+static void accept_all(int listener, const struct settings *settings, BIO_METHOD *method) {
   bool terminates = settings->identity.terminates;
   int descriptor;
   while ((descriptor = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
     set_options(descriptor, settings);
     // First, so that what has come already waits for the handshake when that is done.
-    struct end *downstream = set_up(epoll, descriptor);
-    struct end *upstream = set_up(epoll, connect_to(settings));
+    struct end *downstream = set_up(descriptor);
+    struct end *upstream = set_up(connect_to(settings));
     upstream->peer = downstream;
     downstream->peer = upstream;
     start_tls(terminates ? downstream : upstream, method, terminates);
     if (!terminates) {
       SSL_do_handshake(upstream->tls);
-      send_output(upstream);
+      send_output(upstream, 0);
     }
   }
 }
@@ -297,16 +320,16 @@ void run_tls(const struct settings *settings) {
   static struct end *turn[2 * ENDS_MAX];
   BIO_METHOD *method = set_up_tls(settings);
   int listener = listen_on(settings);
-  int epoll = epoll_create1(EPOLL_CLOEXEC);
-  struct epoll_event events[512], incoming = {.events = EPOLLIN, .data.fd = listener};
+  epoll = epoll_create1(EPOLL_CLOEXEC);
+  struct epoll_event events[512], incoming = {.events = EPOLLIN, .data.u64 = 0};
   if (epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &incoming) != 0) fail("epoll_ctl");
   for (;;) {
     int count = epoll_wait(epoll, events, 512, more.count > 0 ? 0 : -1);
     for (int index = 0; index < count; index++) {
-      int descriptor = events[index].data.fd;
-      if (descriptor == listener) {
-        accept_all(epoll, listener, settings, method);
-      } else if (ends[descriptor].peer) {
+      uint32_t descriptor = (uint32_t)events[index].data.u64, serial = (uint32_t)(events[index].data.u64 >> 32);
+      if (serial == 0) {
+        accept_all(listener, settings, method);
+      } else if (ends[descriptor].serial == serial) {
         handle(&ends[descriptor], events[index].events);
       }
     }

@@ -97,6 +97,7 @@ public struct Step: Sendable {
   public static func isReadable(_ socket: Descriptor, is answer: Bool) -> Step {
     Step(call: .isReadable(socket), answer: .result(answer ? 1 : 0))
   }
+
   public static func shutdown(_ socket: Descriptor, fails errno: Int32 = 0) -> Step {
     Step(call: .shutdown(socket, .write), answer: .result(-Int(errno)))
   }

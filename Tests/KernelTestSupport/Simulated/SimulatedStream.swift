@@ -15,6 +15,9 @@ public final class SimulatedStream {
   /// Bytes that were sent to this end. The first `arrived` of them can be read, the others are on their way.
   private var inbox: ByteQueue
   private(set) var arrived = 0
+  /// The last of those on their way, which their sender holds back until more follows, for ever if nothing does: Linux would send
+  /// them in the end, and hide that a worker has forgotten what it announced. MSG_MORE.
+  private var heldBack = 0
   /// Bytes that were ever sent to this end, those that it has not read included.
   public private(set) var sentHereCount = 0
   private var finOnItsWay = false
@@ -80,7 +83,10 @@ public final class SimulatedStream {
   }
 
   /// Bytes taken, or `-errno`. send(2) without waiting.
-  public func write(_ bytes: UnsafeRawBufferPointer) -> Int {
+  public func write(_ bytes: UnsafeRawBufferPointer) -> Int { write(bytes, isBeforeMore: false) }
+
+  /// - Parameter isBeforeMore: whether they wait for what follows.
+  func write(_ bytes: UnsafeRawBufferPointer, isBeforeMore: Bool) -> Int {
     guard !isClosed else { return -Int(EBADF) }
     if let error = writeError() { return -Int(error) }
     guard let peer else { return -Int(EPIPE) }
@@ -92,6 +98,8 @@ public final class SimulatedStream {
     guard peer.inbox.room > 0 else { return -Int(EAGAIN) }
     let count = peer.inbox.append(bytes)
     peer.sentHereCount += count
+    // What finds no room is not held back for what follows: that finds none either. tcp_sendmsg_locked in net/ipv4/tcp.c.
+    peer.heldBack = isBeforeMore && count == bytes.count ? peer.heldBack + count : 0
     world.sent(to: peer)
     return count
   }
@@ -146,6 +154,7 @@ public final class SimulatedStream {
   // MARK: The network's side
 
   private func receiveFin() {
+    heldBack = 0
     finOnItsWay = true
     world.sent(to: self)
   }
@@ -154,22 +163,24 @@ public final class SimulatedStream {
   private func dropWhatIsOnItsWay() {
     if inbox.count > arrived { finOnItsWay = false }
     inbox.truncate(to: arrived)
+    heldBack = 0
   }
 
   private func receiveReset() {
     guard !isClosed, !resetArrived else { return }
+    heldBack = 0
     resetOnItsWay = true
     world.sent(to: self)
   }
 
   var isExpectingMore: Bool {
     !isClosed && !resetArrived
-      && (inbox.count > arrived || (finOnItsWay && !finArrived) || resetOnItsWay)
+      && (inbox.count - heldBack > arrived || (finOnItsWay && !finArrived) || resetOnItsWay)
   }
 
   /// Lets at most `count` bytes arrive, and what follows the last of them.
   func deliver(bytesMax count: Int) {
-    let delivered = min(count, inbox.count - arrived)
+    let delivered = min(count, inbox.count - heldBack - arrived)
     arrived += delivered
     if inbox.count == arrived {
       if finOnItsWay { finArrived = true }

@@ -118,7 +118,8 @@ extension SimulatedWorld {
       if random.chance(faults.sendRefused) { return .finished(-EAGAIN) }
       if random.chance(faults.interrupted) { return .finished(-EINTR) }
       let count = shortened(bytes.count, by: faults.shortSend)
-      let sent = stream.write(UnsafeRawBufferPointer(rebasing: bytes.prefix(count)))
+      let isBeforeMore = mode == .immediateBeforeMore && count == bytes.count
+      let sent = stream.write(UnsafeRawBufferPointer(rebasing: bytes.prefix(count)), isBeforeMore: isBeforeMore)
       return .finished(Int32(sabotage == .sendOverstated && sent > 0 && sent < bytes.count ? sent + 1 : sent))
     case .complete:
       let progress = object.operations[index].progress

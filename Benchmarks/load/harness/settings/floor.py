@@ -1,6 +1,6 @@
 """The floor: the bare loop in C over the same system calls, with no configuration, limits, timeouts, metrics or ends to
-care for. Not a peer: it shows how low the cost of a relay can be on this machine. With mutual TLS it is a pair around libssl
-that verifies chains and resumes sessions, and compares no names."""
+care for. Not a peer: it shows how low the cost of a relay can be on this machine. The kind `tls` is half of a pair around libssl
+that verifies chains and resumes sessions, and compares no names; any other kind is in the clear wherever it stands."""
 
 from . import Leg
 from ..places import Place
@@ -9,8 +9,9 @@ from ..places import Place
 def command(leg: Leg, place: Place, kind: str) -> list[str]:
     (port, target), = leg.routes[:1]
     files = []
-    if identity := leg.terminates or leg.originates:
+    if kind.startswith("tls"):
         kind = kind.replace("tls", "tls-terminate" if leg.terminates else "tls-originate", 1)
+        identity = leg.terminates or leg.originates
         files = [identity.certificate, identity.private_key, identity.trust_bundle]
     if leg.workers > 1:
         kind += f"+workers={leg.workers}"
