@@ -19,10 +19,10 @@ class Wanted:
         return bool(self.works(table)) or any(self.other(table, kind) for kind in ("memory", "growth", "checks"))
 
     def other(self, table: str, kind: str) -> bool:
-        """Whether what is not a work is: if it is asked for by name, or if nothing is."""
-        if self._globs:
-            return self._named(table, kind)
-        return not self._is_quick and (table == "clear" or kind == "memory")
+        """Whether what is not a work is: if it is asked for by name, or if nothing is. With mutual TLS there is only memory."""
+        if table != "clear" and kind != "memory":
+            return False
+        return self._named(table, kind) if self._globs else not self._is_quick
 
     def works(self, table: str) -> list[works.Work]:
         chosen = works.FULL if self._globs or not self._is_quick else works.QUICK

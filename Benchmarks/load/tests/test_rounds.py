@@ -34,6 +34,10 @@ class WantedTests(unittest.TestCase):
         self.assertEqual(some.candidates(), ["sidecar", "nginx"])
         self.assertFalse(wanted(["clear/connect"]).table("mtls"))
 
+    def test_a_table_has_no_more_than_there_is(self):
+        everything = wanted(["mtls/*"])
+        self.assertEqual([everything.other("mtls", kind) for kind in ("memory", "growth", "checks")], [True, False, False])
+
     def test_a_quick_run_has_works_only(self):
         quick = wanted(quick=True)
         self.assertEqual(quick.works("clear"), works.QUICK)
