@@ -11,7 +11,7 @@ from .candidates import Candidate, Ports
 from .places import Place
 from .rounds import in_turn
 
-ROUNDS = 3
+ROUNDS = 5
 SECONDS = 1
 
 WEB_SERVER = """user root;

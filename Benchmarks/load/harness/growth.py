@@ -11,15 +11,15 @@ from .candidates import Candidate, Starter
 from .memory import HeldConnections
 from .rounds import Load, in_turn
 
-BUSY_COUNTS = (1, 10, 100, 1_000, 4_000, 10_000)
+BUSY_COUNTS = (1, 10, 100, 1_000, 10_000)
 """Connections that are all in use."""
 HELD_COUNTS = (64, 1_000, 10_000)
 """Connections of which `FEW` are in use."""
 FEW = 64
 PEER, FLOOR = "nginx", "floor-epoll"
 NAMES = ("sidecar", PEER, FLOOR)
-BUSY_EVERY = 3
-"""One round in so many has all connections in use, which takes longest and shows most plainly."""
+BUSY_ROUNDS = 5
+"""So many have all connections in use, which takes longest."""
 MESSAGE_BYTES = 64
 RESERVED_DESCRIPTORS = 200
 """What a proxy has open besides its connections, and more."""
@@ -49,7 +49,7 @@ def one_round(starter: Starter, load: Load, number: int, note) -> list[dict]:
                      "round": number, **sample} for what, sample in step(load, candidate, connections))
         note(f"growth, {kind}: {connections} connections, {workers} workers")
 
-    if number % BUSY_EVERY == 0:
+    if number < BUSY_ROUNDS:
         for count in fitting(BUSY_COUNTS, open_files_max()):
             measure("busy", count, 1, busy)
     for count in fitting(HELD_COUNTS, open_files_max()):
@@ -62,7 +62,7 @@ def one_round(starter: Starter, load: Load, number: int, note) -> list[dict]:
 def busy(load: Load, candidate: Candidate, connections: int):
     """Messages on all connections: what the kernel has to touch grows with them. Messages go round in waves, of which a
     sample has to see several: with ten thousand connections one takes as long as other works' samples."""
-    work = dataclasses.replace(works.messages(connections, MESSAGE_BYTES), length=max(1.0, connections / 1_000))
+    work = dataclasses.replace(works.messages(connections, MESSAGE_BYTES), length=max(1.0, connections / 2_000))
     yield "round trip", load.sample(work, candidate)
 
 

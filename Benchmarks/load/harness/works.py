@@ -45,7 +45,7 @@ def bulk(streams: int, direction: str) -> Work:
 def rate(messages_per_second: int) -> Work:
     return Work(
         name=f"rate-{messages_per_second}", title=f"open loop, {messages_per_second} messages/s",
-        profile="messages", passes=4, length=2.0, real_time=True, clear_floors=("floor-epoll",),
+        profile="messages", passes=3, length=2.0, real_time=True, clear_floors=("floor-epoll",),
         arguments=("rate", "--rate", str(messages_per_second), "--connections", "64", "--bytes", "64"))
 
 
