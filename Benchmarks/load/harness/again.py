@@ -6,7 +6,7 @@ from . import targets
 from .bootstrap import UNKNOWN
 
 HEADINGS = ["work", "one run", "the next", "spreads"]
-OVERLAP, APART = "overlap", "**apart**"
+OVERLAP, APART = "overlap", "apart"
 
 
 def table(earlier: dict, later: dict) -> tuple[list[str], list[list[str]]]:

@@ -30,7 +30,8 @@ def section(results: dict, earlier: dict | None, pictures: list[tuple[str, str]]
         parts += ["### Standard tools", CHECKS, markdown(*report.checks_table(results))]
     parts.append(f"What everybody was given: [settings]({directory}/{SETTINGS}).")
     if earlier:
-        parts += ["### The same again", same_again(earlier, results), markdown(*again.table(earlier, results))]
+        headings, rows = again.table(earlier, results)
+        parts += ["### The same again", same_again(earlier, results, rows), markdown(headings, bold(rows, again.APART))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -38,15 +39,15 @@ CHECKS = """The sidecar against each peer in work per proxy-CPU-second, by the t
 request of wrk's is about the size of a small message."""
 
 
-def same_again(earlier: dict, later: dict) -> str:
-    """What two runs have in common, and how far they agree."""
+def same_again(earlier: dict, later: dict, rows: list[list[str]]) -> str:
+    """What two runs have in common, and how far they agree by the rows of their table."""
     first, second = (one["begun"][:16].replace("T", " ") for one in (earlier, later))
     builds = dict.fromkeys(versions["sidecar"] for one in (earlier, later) for versions in one["versions"].values())
     settings_are = "the same" if again.has_same_settings(earlier, later) else "**other**"
     return (
         f"`make bench` twice, {first} and {second} (UTC), of {' and '.join(builds)}, with {settings_are} settings; the tables above "
         "are of the second. Ratios and their spreads against each run's own best peer; latencies, and how much more or less the "
-        f"sidecar adds than the best peer. {again.summary_text(again.table(earlier, later)[1])}")
+        f"sidecar adds than the best peer. {again.summary_text(rows)}")
 
 
 def settings(results: dict) -> str:
@@ -84,7 +85,11 @@ def about(results: dict) -> str:
 
 def targets_table(results: dict) -> str:
     headings, rows = report.targets_table(results)
-    return markdown(headings, [[f"**{cell}**" if cell == targets.MISSED else cell for cell in row] for row in rows])
+    return markdown(headings, bold(rows, targets.MISSED))
+
+
+def bold(rows: list[list[str]], verdict: str) -> list[list[str]]:
+    return [[f"**{cell}**" if cell == verdict else cell for cell in row] for row in rows]
 
 
 def rows_table(results: dict, table: str) -> str:
