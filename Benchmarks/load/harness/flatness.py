@@ -21,15 +21,16 @@ class Series:
         return statistics.median(self.steps[step].values())
 
     def growth(self, first: tuple[int, int] | None = None) -> tuple[float, bootstrap.Spread]:
-        """The last step against the first one or the one given."""
+        """The last step against the first one or the one given, each round by itself: a candidate takes its steps one right
+        after the other, so that a machine which is slow in some rounds cancels out."""
         ordered = sorted(self.steps)
         from_, to = (self.steps[step] for step in (first or ordered[0], ordered[-1]))
-
-        def of_medians(drawn: list[int]) -> float:
-            return statistics.median(to[number] for number in drawn) / statistics.median(from_[number] for number in drawn)
-
         rounds = sorted(from_.keys() & to.keys())
-        return of_medians(rounds), bootstrap.spread(bootstrap.singly(rounds), of_medians)
+
+        def median_of(drawn: list[int]) -> float:
+            return statistics.median(to[number] / from_[number] for number in drawn)
+
+        return median_of(rounds), bootstrap.spread(bootstrap.singly(rounds), median_of)
 
 
 def cpu(samples: list[dict], candidate: str, kind: str, work: str) -> Series:

@@ -1,13 +1,16 @@
 """Whether costs stay flat: CPU per message, CPU per new connection and memory per connection as connections grow from one to
-ten thousand, and CPU per message as workers grow from one to two. Each sample has a fresh process."""
+ten thousand, and CPU per message as workers grow from one to two. A candidate takes its steps one right after the other: the
+machine changes its speed by a third for seconds, and what belongs together has to lie within the same ones."""
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import resource
+from collections.abc import Iterator
 
 from . import works
-from .candidates import Candidate, Starter
+from .candidates import Starter
 from .memory import HeldConnections
 from .rounds import Load, in_turn
 
@@ -39,50 +42,57 @@ def fitting(counts: tuple[int, ...], open_files: int) -> list[int]:
 
 def one_round(starter: Starter, load: Load, number: int, note) -> list[dict]:
     """Every step of what grows in this round, once."""
+    kinds = {"busy": busy, "held": held, "workers": workers} if number < BUSY_ROUNDS else {"held": held, "workers": workers}
     found = []
-
-    def measure(kind: str, connections: int, workers: int, step) -> None:
-        for name in in_turn(NAMES, kind, connections, workers, number):
-            with started(starter, name, connections, workers, has_both_cores=kind == "workers") as candidate:
-                found.extend(
-                    {"kind": kind, "work": what, "candidate": name, "connections": connections, "workers": workers,
-                     "round": number, **sample} for what, sample in step(load, candidate, connections))
-        note(f"growth, {kind}: {connections} connections, {workers} workers")
-
-    if number < BUSY_ROUNDS:
-        for count in fitting(BUSY_COUNTS, open_files_max()):
-            measure("busy", count, 1, busy)
-    for count in fitting(HELD_COUNTS, open_files_max()):
-        measure("held", count, 1, held)
-    for count in (1, 2):
-        measure("workers", FEW, count, busy)
+    for kind, steps in kinds.items():
+        for name in in_turn(NAMES, kind, number):
+            for measured in steps(starter, load, name):
+                found.append({"kind": kind, "candidate": name, "round": number, **measured})
+                note(f"growth, {kind}: {measured['connections']} connections, {measured['workers']} workers")
     return found
 
 
-def busy(load: Load, candidate: Candidate, connections: int):
+def busy(starter: Starter, load: Load, name: str) -> Iterator[dict]:
     """Messages on all connections: what the kernel has to touch grows with them. Messages go round in waves, of which a
-    sample has to see several: with ten thousand connections one takes as long as other works' samples."""
-    work = dataclasses.replace(works.messages(connections, MESSAGE_BYTES), length=max(1.0, connections / 2_000))
-    yield "round trip", load.sample(work, candidate)
+    sample has to see several: with ten thousand connections one takes as long as other works' samples. Each step has a fresh
+    process, whose memory is that of its connections."""
+    for count in fitting(BUSY_COUNTS, open_files_max()):
+        with started(starter, name, count) as candidate:
+            work = dataclasses.replace(works.messages(count, MESSAGE_BYTES), length=max(1.0, count / 2_000))
+            yield step("round trip", count, 1, load.sample(work, candidate))
 
 
-def held(load: Load, candidate: Candidate, connections: int):
-    """Messages on few of the connections, then new connections beside them: the same work, however many there are."""
-    idle = connections - FEW
-    with HeldConnections(load, candidate, idle) if idle else contextlib.nullcontext():
-        yield "round trip", load.sample(works.messages(FEW, MESSAGE_BYTES), candidate)
-        yield "new connection", load.sample(works.CONNECT, candidate)
+def held(starter: Starter, load: Load, name: str) -> Iterator[dict]:
+    """Messages on few of the connections, then new connections beside them: the same work for the same process, however many
+    more it has."""
+    counts = fitting(HELD_COUNTS, open_files_max())
+    with started(starter, name, counts[-1]) as candidate, contextlib.ExitStack() as idle:
+        for before, count in itertools.pairwise([FEW, *counts]):
+            if count > before:
+                idle.enter_context(HeldConnections(load, candidate, count - before))
+            yield step("round trip", count, 1, load.sample(works.messages(FEW, MESSAGE_BYTES), candidate))
+            yield step("new connection", count, 1, load.sample(works.CONNECT, candidate))
+
+
+def workers(starter: Starter, load: Load, name: str) -> Iterator[dict]:
+    """Messages through one worker and through two. All of them may run on both cores, and share one of them with load and
+    origin, so that throughput says nothing here; CPU per message does."""
+    for count in (1, 2):
+        with started(starter, name, FEW, workers=count, cores=os.sched_getaffinity(0)) as candidate:
+            yield step("round trip", FEW, count, load.sample(works.messages(FEW, MESSAGE_BYTES), candidate))
+
+
+def step(work: str, connections: int, workers: int, sample: dict) -> dict:
+    return {"work": work, "connections": connections, "workers": workers, **sample}
 
 
 @contextlib.contextmanager
-def started(starter: Starter, name: str, connections: int, workers: int, has_both_cores: bool):
-    """A candidate for the length of a block. Where workers are compared all of them may run on both cores, and share one of
-    them with load and origin, so that throughput says nothing there; CPU per message does."""
-    options = {"cores": os.sched_getaffinity(0)} if has_both_cores else {}
+def started(starter: Starter, name: str, connections: int, **options):
+    """A candidate for the length of a block."""
     if name == "sidecar" and open_files_max() - RESERVED_DESCRIPTORS < connections * 4:
         # It would stop accepting where its reckoning of four per connection ends.
         options["preload"] = starter.programs.allowance
-    candidate = starter.start(name, "messages", False, workers=workers, connections=connections, **options)
+    candidate = starter.start(name, "messages", False, connections=connections, **options)
     try:
         yield candidate
     finally:

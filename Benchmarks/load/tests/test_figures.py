@@ -142,6 +142,13 @@ class GrowthTests(unittest.TestCase):
         self.assertEqual({row.verdict for row in flat.values()}, {targets.MET})
         self.assertEqual(len(flat), 2)
 
+    def test_rounds_in_which_the_machine_is_slow_say_the_same(self):
+        rows = self.rows({64: [9, 12, 9, 12, 9], 9_900: [9, 12, 9, 12, 12]}, {1: [9] * 3, 2: [9] * 3})
+        held = rows["growth: round trip, 64 of the connections busy, 64 → 9,900"]
+        self.assertEqual((held.value, held.verdict), ("1.00×", targets.OPEN))
+        held = self.rows({64: [9, 12, 12], 9_900: [9, 12, 12]}, {1: [9] * 3, 2: [9] * 3})
+        self.assertEqual(held["growth: round trip, 64 of the connections busy, 64 → 9,900"].spread, "1.00–1.00")
+
     def test_one_busy_connection_is_no_measure_for_many(self):
         samples = [
             grown(name, 0, "busy", "round trip", connections=connections, cost=cost)

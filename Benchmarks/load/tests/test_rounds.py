@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import itertools
 import pathlib
 import unittest
 from unittest import mock
@@ -51,28 +52,56 @@ class Origin:
 class Recorder:
     """In the place of the generator."""
 
-    def __init__(self):
+    def __init__(self, found=lambda: {}):
         self.done = []
+        self.found = found
 
     def sample(self, work: works.Work, candidate: Candidate) -> dict:
         self.done.append((work.name, candidate.name))
-        return {"attempts": 1}
+        return {"attempts": 1, **self.found()}
 
 
 class GrowthOrderTests(unittest.TestCase):
-    def test_everybody_takes_each_step_and_is_first_at_times(self):
-        begun = []
+    def setUp(self):
+        self.begun = []
+        self.held = []
+        for name, instead in (("started", self.started), ("HeldConnections", self.hold), ("open_files_max", lambda: 20_000)):
+            patch = mock.patch.object(growth, name, instead)
+            patch.start()
+            self.addCleanup(patch.stop)
 
-        @contextlib.contextmanager
-        def started(starter, name, *_, **__):
-            begun.append(name)
-            yield Candidate(name, (1,), [])
+    @contextlib.contextmanager
+    def started(self, starter, name, *_, **__):
+        self.begun.append(name)
+        yield Candidate(name, (1,), [])
 
-        with mock.patch.object(growth, "started", started), mock.patch.object(growth, "HeldConnections", mock.MagicMock()):
-            growth.one_round(None, Recorder(), 0, lambda _: None)
-        steps = [begun[first:first + 3] for first in range(0, len(begun), 3)]
-        self.assertEqual({tuple(sorted(step)) for step in steps}, {tuple(sorted(growth.NAMES))})
-        self.assertEqual({step[0] for step in steps}, set(growth.NAMES))
+    @contextlib.contextmanager
+    def hold(self, load, candidate, count):
+        self.held.append(count)
+        yield
+        self.held.remove(count)
+
+    def steps(self, number: int) -> list[tuple]:
+        """What a round measures, each with how many connections were held meanwhile."""
+        return [
+            (one["kind"], one["candidate"], one["work"], one["connections"], one["workers"], one["held"])
+            for one in growth.one_round(None, Recorder(lambda: {"held": sum(self.held)}), number, lambda _: None)]
+
+    def test_a_candidate_takes_its_steps_one_right_after_the_other(self):
+        taken = [(kind, name) for kind, name, *_ in self.steps(0)]
+        self.assertEqual(len(list(itertools.groupby(taken))), 3 * len(growth.NAMES))
+        self.assertEqual({kind for kind, _ in taken}, {"busy", "held", "workers"})
+        for kind in ("busy", "held", "workers"):
+            first = [next((name for of, name in (step[:2] for step in self.steps(number)) if of == kind), None) for number in range(7)]
+            self.assertGreater(len(set(filter(None, first))), 1, f"{kind} always begins with {first[0]}")
+
+    def test_one_process_has_all_that_is_held(self):
+        steps = [step for step in self.steps(growth.BUSY_ROUNDS) if step[:2] == ("held", "sidecar")]
+        self.assertEqual(
+            [step[2:] for step in steps],
+            [(work, count, 1, count - growth.FEW) for count in (64, 1_000, 9_900) for work in ("round trip", "new connection")])
+        self.assertEqual(self.held, [])
+        self.assertEqual(len(self.begun), len(growth.NAMES) * 3, "one process for what is held, and one for each count of workers")
 
 
 class OrderTests(unittest.TestCase):
