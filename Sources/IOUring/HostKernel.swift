@@ -42,6 +42,11 @@ extension HostKernel where Self: ~Copyable {
     StreamOptions.sendUnpaced(on: socket)
   }
 
+  public mutating func sendHeldBack(_ socket: Descriptor) {
+    // Setting it once more pushes what is pending: __tcp_sock_set_nodelay in net/ipv4/tcp.c.
+    StreamOptions.sendAtOnce(on: socket)
+  }
+
   public mutating func peerAddress(_ socket: Descriptor, into storage: UnsafeMutableRawBufferPointer) -> Int32 {
     var length = UInt32(storage.count)
     return getpeername(socket.rawValue, storage.sockaddrPointer, &length) == 0 ? 0 : -errno

@@ -200,6 +200,8 @@ public protocol Kernel: ~Copyable {
   mutating func keepAlive(_ socket: Descriptor)
   /// The other end is on this host: no network is to be spared on the way. See `StreamOptions.sendUnpaced`.
   mutating func sendUnpaced(_ socket: Descriptor)
+  /// Sends what `SendMode.immediateBeforeMore` holds back: nothing follows soon after all.
+  mutating func sendHeldBack(_ socket: Descriptor)
   /// The address of the other side; `-errno` if the socket is no longer connected. getpeername(2).
   mutating func peerAddress(_ socket: Descriptor, into storage: UnsafeMutableRawBufferPointer) -> Int32
   /// The socket's own address. getsockname(2).

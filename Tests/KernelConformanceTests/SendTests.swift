@@ -88,6 +88,17 @@ import Testing
     }
   }
 
+  /// Where nothing follows after all, what was held back goes at once: the segment is there before anybody waits for it.
+  @Test(arguments: KernelKind.allCases, Family.allCases)
+  func heldBackIsSent(kind: KernelKind, family: Family) throws {
+    try expectOneSegment(kind, family) { (world: World, near: Descriptor, far: any Peer) throws in
+      #expect(try world.outcome(world.send(near, pattern(60), mode: .immediateBeforeMore)).result == 60)
+      world.sendHeldBack(near)
+      guard family != .tcp || !KernelKind.onHost.contains(kind) else { return }
+      #expect(far.read(60) == pattern(60))
+    }
+  }
+
   /// Where the machine stops between two calls for so long that the kernel sends what it holds back, that is two: not every
   /// time.
   private func expectOneSegment(

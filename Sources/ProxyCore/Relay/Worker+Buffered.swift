@@ -113,6 +113,10 @@ extension Worker where K: ~Copyable {
       endOfStream(slot, connection, direction)
     case ENOBUFS:
       metrics.add(WorkerMetrics.Cell.receivesStarved.rawValue)
+      // The end of a handshake may wait for what this receive was to bring.
+      if connection.pointee.tls?.pointee.side == direction.sink {
+        kernel.sendHeldBack(connection.descriptor(direction.sink))
+      }
       starved.append(slot, direction, in: connections)
     case EAGAIN, EINTR:
       connection.half(direction).pointee.sourceHasMore = false

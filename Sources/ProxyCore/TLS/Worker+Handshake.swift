@@ -164,8 +164,7 @@ extension Worker where K: ~Copyable {
 
     let output = Piece(base: chunk, count: UInt32(truncatingIfNeeded: records.count), home: .chunk)
     if records.count > 0 {
-      // What the app has said already goes with the end of the handshake, in one segment. Where no receive buffer is
-      // free the end of the handshake waits along, which is rare, and the kernel sends it in the end.
+      // What the app has said already goes with the end of the handshake, in one segment.
       let isBeforeMore =
         outcome == .complete && tls.pointee.side == .upstream && kernel.isReadable(connection.pointee.downstream)
       send(output, slot, connection, sending, mode: isBeforeMore ? .immediateBeforeMore : .immediate)

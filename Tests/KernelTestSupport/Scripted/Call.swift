@@ -22,6 +22,7 @@ public enum Call: Equatable, Sendable {
   case configureStream(Descriptor)
   case keepAlive(Descriptor)
   case sendUnpaced(Descriptor)
+  case sendHeldBack(Descriptor)
   case peerAddress(Descriptor)
   case localAddress(Descriptor)
   case originalDestination(Descriptor, isIPv6: Bool)
@@ -90,6 +91,7 @@ struct CallPrinter {
     case .configureStream(let socket): "configureStream(\(name(socket)))"
     case .keepAlive(let socket): "keepAlive(\(name(socket)))"
     case .sendUnpaced(let socket): "sendUnpaced(\(name(socket)))"
+    case .sendHeldBack(let socket): "sendHeldBack(\(name(socket)))"
     case .peerAddress(let socket): "peerAddress(\(name(socket)))"
     case .localAddress(let socket): "localAddress(\(name(socket)))"
     case .originalDestination(let socket, let isIPv6): "originalDestination(\(name(socket)), isIPv6: \(isIPv6))"

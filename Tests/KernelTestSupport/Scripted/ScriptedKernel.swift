@@ -78,6 +78,7 @@ public struct ScriptedKernel: Kernel, ~Copyable {
 
   public mutating func keepAlive(_ socket: Descriptor) { _ = script.perform(.keepAlive(socket)) }
   public mutating func sendUnpaced(_ socket: Descriptor) { _ = script.perform(.sendUnpaced(socket)) }
+  public mutating func sendHeldBack(_ socket: Descriptor) { _ = script.perform(.sendHeldBack(socket)) }
   public mutating func configureStream(_ socket: Descriptor) { _ = script.perform(.configureStream(socket)) }
 
   public mutating func peerAddress(_ socket: Descriptor, into storage: UnsafeMutableRawBufferPointer) -> Int32 {

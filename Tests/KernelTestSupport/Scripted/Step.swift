@@ -65,6 +65,7 @@ public struct Step: Sendable {
   }
   public static func keepAlive(_ socket: Descriptor) -> Step { Step(call: .keepAlive(socket)) }
   public static func sendUnpaced(_ socket: Descriptor) -> Step { Step(call: .sendUnpaced(socket)) }
+  public static func sendHeldBack(_ socket: Descriptor) -> Step { Step(call: .sendHeldBack(socket)) }
   public static func configureStream(_ socket: Descriptor) -> Step { Step(call: .configureStream(socket)) }
 
   public static func peerAddress(_ socket: Descriptor, is address: String) -> Step {

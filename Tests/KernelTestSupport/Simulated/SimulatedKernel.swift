@@ -74,6 +74,7 @@ public struct SimulatedKernel: Kernel, ~Copyable {
   public mutating func configureStream(_ socket: Descriptor) {}
   public mutating func keepAlive(_ socket: Descriptor) {}
   public mutating func sendUnpaced(_ socket: Descriptor) {}
+  public mutating func sendHeldBack(_ socket: Descriptor) { world.stream(socket)?.sendHeldBack() }
 
   public mutating func peerAddress(_ socket: Descriptor, into storage: UnsafeMutableRawBufferPointer) -> Int32 {
     guard let stream = world.stream(socket), let peer = stream.peer, !stream.resetArrived else { return -ENOTCONN }

@@ -104,6 +104,13 @@ public final class SimulatedStream {
     return count
   }
 
+  /// Lets those go that wait for what follows.
+  func sendHeldBack() {
+    guard let peer, peer.heldBack > 0 else { return }
+    peer.heldBack = 0
+    world.sent(to: peer)
+  }
+
   /// Sends one byte of urgent data, which a reader never sees but stops at once. RFC 9293 section 3.8.5.
   public func writeUrgent() {
     guard let peer else { return }

@@ -43,6 +43,15 @@ import Testing
     #expect(relay.peer.hear(sealed) == "x")
   }
 
+  @Test("The end of our handshake does not wait for a receive buffer")
+  func handshakeWithoutBuffers() throws {
+    let relay = try TLSRelay.outbound(identities, clientHasSpoken: true)
+    relay.bench.turn(
+      [.failed(.receive(.client), ENOBUFS)], expecting: [.sendHeldBack(.server), .receive(.client, expectsData: true)])
+    // Nothing of ours is held back on the clear side.
+    relay.bench.turn([.failed(.receive(.server), ENOBUFS)], expecting: [.receive(.server, expectsData: true)])
+  }
+
   @Test("A FIN before the last byte of close_notify is a cut: the other side is reset", arguments: Side.both)
   func cutInTheMiddle(from side: Side) throws {
     let relay = try TLSRelay(identities, encrypted: side)
