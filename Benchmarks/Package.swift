@@ -5,7 +5,6 @@ import PackageDescription
 
 let package = Package(
   name: "benchmarks",
-  products: [.library(name: "allowance", type: .dynamic, targets: ["Allowance"])],
   dependencies: [
     .package(name: "sidecar-proxy", path: ".."),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -27,8 +26,6 @@ let package = Package(
     .executableTarget(
       name: "relay-floor", path: "load/floor", cSettings: [.define("_GNU_SOURCE")],
       linkerSettings: [.linkedLibrary("crypto"), .linkedLibrary("ssl"), .linkedLibrary("uring")]),
-    // What the growth rows load into the sidecar, to reach as many connections as the machine allows.
-    .target(name: "Allowance", path: "load/allowance", publicHeadersPath: ".", cSettings: [.define("_GNU_SOURCE")]),
     // Piece by piece, with thresholds on what doesn't depend on the machine. What is measured is a target of its own behind
     // a C interface, which says why.
     .systemLibrary(name: "CMicroSubjects", path: "micro/interface"),

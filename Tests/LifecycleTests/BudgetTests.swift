@@ -112,15 +112,32 @@ struct CPUBudgetTests {
 
 @Suite("Descriptor budget")
 struct DescriptorBudgetTests {
-  @Test("Connections get a quarter of what is left")
-  func share() {
-    let budget = DescriptorBudget(limit: 20_000, workers: 2, listeners: 2)
-    #expect(budget.connectionsMax == (20_000 - budget.reserve) / 4)
-    #expect(budget.connectionsMax > 4_900)
+  @Test(
+    "Connections get two descriptors each of what is left, and pipes a sixteenth of it",
+    arguments: [1_024, 20_000, 1_048_576])
+  func share(limit: Int) {
+    let budget = DescriptorBudget(limit: limit, workers: 2, listeners: 2)
+    let pipes = budget.pipesMax(beside: budget.connectionsMax)
+    let left = limit - budget.reserve
+    #expect((left - 3...left).contains(2 * budget.connectionsMax + 2 * pipes))
+    #expect((left / 16 - 2...left / 16 + 2).contains(2 * pipes))
   }
 
-  @Test("A limit below the reserve still allows one")
+  @Test("20,000 open files allow nine thousand connections")
+  func twentyThousand() {
+    #expect(DescriptorBudget(limit: 20_000, workers: 1, listeners: 2).connectionsMax >= 9_250)
+  }
+
+  @Test("What fewer connections don't need is for pipes")
+  func fewer() {
+    let budget = DescriptorBudget(limit: 1_024, workers: 2, listeners: 2)
+    #expect(budget.pipesMax(beside: 100) == (1_024 - budget.reserve - 200) / 2)
+  }
+
+  @Test("A limit below the reserve still allows one connection, and no pipe")
   func tiny() {
-    #expect(DescriptorBudget(limit: 64, workers: 2, listeners: 2).connectionsMax == 1)
+    let budget = DescriptorBudget(limit: 64, workers: 2, listeners: 2)
+    #expect(budget.connectionsMax == 1)
+    #expect(budget.pipesMax(beside: 1) == 0)
   }
 }

@@ -30,7 +30,6 @@ struct ReloadPlanTests {
   func same() {
     let plan = plan([a, b], [b, a])
     #expect(plan.added.isEmpty && plan.updated.isEmpty && plan.removed.isEmpty && plan.needsRestart.isEmpty)
-    #expect(!plan.changesTimeouts)
   }
 
   @Test("New and gone listeners")
@@ -85,7 +84,6 @@ struct ReloadPlanTests {
     new.limits.connections = 77
     let plan = ReloadPlan(active: [], running: running, new: new)
     #expect(plan.needsRestart == ["workers", "engine", "confinement", "admin", "metrics.bind", "accessLog.format"])
-    #expect(plan.changesTimeouts)
     var expected = running
     expected.timeouts = new.timeouts
     expected.limits = new.limits

@@ -94,6 +94,31 @@ struct LimitTests {
     try sidecar.stop()
   }
 
+  @Test("As many connections as open files allow are served, whatever pipes their bulk would like", arguments: [1, 2])
+  func pipesLeaveRoom(workers: Int) throws {
+    let (app, stalled) = (try AppServer.echo(), try AppServer.stalling())
+    let listeners = [
+      try SidecarProcess.Listener("echo", to: app), try SidecarProcess.Listener("stalled", to: stalled),
+    ]
+    let sidecar = try SidecarProcess(
+      listeners, workers: workers, launcher: ["sh", "-c", "ulimit -n 320; exec \"$@\"", "sh"])
+    let limit = try sidecar.metrics().sum("sidecar_connections_limit")
+    #expect((60...80).contains(limit))
+    // What these send stays where it is, as far as there are pipes in pipes.
+    let stuck = try (0..<limit - 5).map { _ in try sidecar.connect(to: "stalled") }
+    for client in stuck { _ = try client.sendUntilFull(patience: 20) }
+    let asking = try (0..<5).map { _ in try sidecar.connect(to: "echo") }
+    for client in asking { try client.ping() }
+
+    let metrics = try sidecar.metrics()
+    #expect(metrics.sum("sidecar_connections_active") == limit)
+    #expect((1...10).contains(metrics.sum("sidecar_pipes_in_use")))
+    #expect(metrics.sum("sidecar_pipes_refused_total") > 0)
+    #expect(metrics.sum("sidecar_accept_paused_total", ["cause": "descriptors"]) == 0)
+    for client in stuck { client.close() }
+    try sidecar.stop()
+  }
+
   /// Closes each client as soon as it has its answer, until all have.
   /// - Returns: how many were reset instead.
   private static func awaitAnswers(_ clients: [Connection]) throws -> Int {

@@ -58,7 +58,7 @@ struct Scenario {
     bufferCount = random.pick([2, 4, 16, 64])
     socketCapacityMax = random.pick([256, 4_096, 65_536, 1_048_576])
     descriptorsMax = random.chance(0.8) ? 10_000 : 8 + random.below(40)
-    settings = Self.settings(&random)
+    settings = Self.settings(&random, pipesMax: descriptorsMax / 16)
     limit = random.chance(0.7) ? 1_000_000 : random.pick([1, 3, 10, 4_100])
     slotsMax = random.chance(0.9) ? 128 : 2
     isBulky = random.chance(0.25)
@@ -72,8 +72,9 @@ struct Scenario {
     interventions = Self.interventions(&random, before: calmTurn)
   }
 
-  static func settings(_ random: inout SeededGenerator) -> WorkerSettings {
+  static func settings(_ random: inout SeededGenerator, pipesMax: Int) -> WorkerSettings {
     var settings = WorkerSettings(Configuration.Timeouts())
+    settings.pipesMax = pipesMax
     settings.connectTimeout = random.pick([50_000_000, 1_000_000_000, 5_000_000_000])
     settings.handshakeTimeout = random.pick([50_000_000, 5_000_000_000, 5_000_000_000])
     settings.idleTimeout = random.pick([.max, .max, 100_000_000, 5_000_000_000])

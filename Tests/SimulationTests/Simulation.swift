@@ -234,7 +234,7 @@ final class Simulation {
       }
       addListener(removed.rules)
     case .updateSettings:
-      mailbox.post(.updateSettings(Scenario.settings(&random)))
+      mailbox.post(.updateSettings(Scenario.settings(&random, pipesMax: scenario.settings.pipesMax / 2)))
     case .rotateIdentity:
       if let mesh { mailbox.post(.updateIdentity(mesh.rotate())) }
     }

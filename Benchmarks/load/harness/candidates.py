@@ -28,12 +28,11 @@ class Programs:
     load: pathlib.Path
     floor: pathlib.Path
     envoy: pathlib.Path
-    allowance: pathlib.Path
     more_sidecars: tuple[tuple[str, pathlib.Path], ...] = ()
     """Further builds of the sidecar to compare, by name."""
 
     def check(self) -> None:
-        for path in (self.sidecar, self.load, self.floor, self.envoy, self.allowance, *dict(self.more_sidecars).values()):
+        for path in (self.sidecar, self.load, self.floor, self.envoy, *dict(self.more_sidecars).values()):
             if not path.exists():
                 raise BenchmarkFailure(f"there is no {path}; `make bench` builds or installs what it needs")
 

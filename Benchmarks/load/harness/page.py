@@ -65,8 +65,8 @@ def growth_limit(results: dict) -> str:
     if reached == growth.BUSY_COUNTS[-1]:
         return ""
     return (
-        f"{reached:,} connections are as many as fit: a connection takes two descriptors of the proxy's, and a process may "
-        f"have {results['options']['openFilesMax']:,} on this machine.")
+        f"{reached:,} connections are as many as fit: a connection takes two descriptors of the proxy's, some are kept "
+        f"for pipes, and a process may have {results['options']['openFilesMax']:,} on this machine.")
 
 
 def about(results: dict) -> str:

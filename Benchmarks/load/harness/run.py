@@ -30,7 +30,6 @@ class Run:
             load=REPOSITORY / "Benchmarks/.build/release/sidecar-load",
             floor=REPOSITORY / "Benchmarks/.build/release/relay-floor",
             envoy=REPOSITORY / ".build/tools/envoy",
-            allowance=REPOSITORY / "Benchmarks/.build/release/liballowance.so",
             more_sidecars=tuple(
                 (name, pathlib.Path(path).resolve()) for name, path in (one.split("=", 1) for one in options.also)))
         self.programs.check()

@@ -122,8 +122,8 @@ class ProgramTests(FailureTests):
     def test_a_program_that_is_missing_is_named(self):
         there = self.script("there", "")
         with self.assert_fails("no /nonexistent/envoy"):
-            Programs(there, there, there, pathlib.Path("/nonexistent/envoy"), there).check()
-        Programs(there, there, there, there, there, (("before", there),)).check()
+            Programs(there, there, there, pathlib.Path("/nonexistent/envoy")).check()
+        Programs(there, there, there, there, (("before", there),)).check()
 
 
 class CheckTests(FailureTests):

@@ -12,7 +12,7 @@ from harness.candidates import Candidate, Programs
 from harness.wanted import Wanted
 
 NOTHING = pathlib.Path("/nonexistent")
-PROGRAMS = Programs(NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, (("before", NOTHING),))
+PROGRAMS = Programs(NOTHING, NOTHING, NOTHING, NOTHING, (("before", NOTHING),))
 
 
 def wanted(work: list[str] | None = None, quick: bool = False, candidates: str | None = None) -> Wanted:
@@ -99,7 +99,7 @@ class GrowthOrderTests(unittest.TestCase):
         steps = [step for step in self.steps(growth.BUSY_ROUNDS) if step[:2] == ("held", "sidecar")]
         self.assertEqual(
             [step[2:] for step in steps],
-            [(work, count, 1, count - growth.FEW) for count in (64, 1_000, 9_900) for work in ("round trip", "new connection")])
+            [(work, count, 1, count - growth.FEW) for count in (64, 1_000, 9_250) for work in ("round trip", "new connection")])
         self.assertEqual(self.held, [])
         self.assertEqual(len(self.begun), len(growth.NAMES) * 3, "one process for what is held, and one for each count of workers")
 

@@ -1,5 +1,5 @@
-// How many connections the limit on open files allows. Read at start and on reload, before `limits.connections` is
-// handed to the workers.
+// How many connections and pipes the limit on open files allows. Read at start and on reload, before the limits are handed
+// to the workers.
 
 import Glibc
 
@@ -28,11 +28,23 @@ public struct DescriptorBudget: Sendable, Equatable {
     return process + endpoints + workers * (perWorker + listeners)
   }
 
-  /// Two sockets per connection, and a pipe of two ends for one in bulk mode.
-  static let descriptorsPerConnection = 4
+  /// Two sockets.
+  static let descriptorsPerConnection = 2
+  /// Two ends.
+  static let descriptorsPerPipe = 2
+  /// This part of what is there for connections and their pipes is for pipes alone. Bulk that gets none is copied.
+  static let partsPerPipePart = 16
 
   /// The largest `limits.connections` that can be kept.
-  public var connectionsMax: Int { max(1, (limit - reserve) / Self.descriptorsPerConnection) }
+  public var connectionsMax: Int {
+    let shared = max(0, limit - reserve)
+    return max(1, (shared - shared / Self.partsPerPipePart) / Self.descriptorsPerConnection)
+  }
+
+  /// How many pipes all workers together may have beside so many connections.
+  func pipesMax(beside connections: Int) -> Int {
+    max(0, limit - reserve - connections * Self.descriptorsPerConnection) / Self.descriptorsPerPipe
+  }
 
   /// Raises the soft limit to the hard one.
   /// - Returns: the limit that holds now.

@@ -48,8 +48,8 @@ extension Proxy {
     if !plan.needsRestart.isEmpty {
       log.warning("changed, but in effect only after a restart: \(plan.needsRestart.joined(separator: ", "))")
     }
-    if plan.changesTimeouts { post(.updateSettings(WorkerSettings(effective.timeouts))) }
-    let limit = Proxy.connectionLimit(effective, workers.count, descriptorLimit)
+    let (limit, settings) = Proxy.limits(effective, workers: workers.count, descriptorLimit: descriptorLimit)
+    post(.updateSettings(settings))
     if effective.limits != running.limits { Proxy.warn(ofLimit: limit, effective, descriptorLimit, log) }
     budget.setLimit(limit)
     log.setLevel(effective.log.level)

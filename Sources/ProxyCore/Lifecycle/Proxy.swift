@@ -134,7 +134,8 @@ public final class Proxy: Sendable {
         }
         active.append(ActiveListener(id: id, listener: listener))
       }
-      limit = Proxy.connectionLimit(configuration, workerCount, descriptorLimit)
+      let settings: WorkerSettings
+      (limit, settings) = Proxy.limits(configuration, workers: workerCount, descriptorLimit: descriptorLimit)
       Proxy.warn(ofLimit: limit, configuration, descriptorLimit, log)
       wake = try Proxy.eventDescriptor()
       accessLog =
@@ -144,7 +145,7 @@ public final class Proxy: Sendable {
       do throws(KernelError) { resolver = try Resolver(changed: wake) } catch { throw Proxy.noDescriptor }
       let links = try Proxy.links(workers: workerCount, limit: limit, accessLog: accessLog, wake: wake)
       budget = links[0].budget
-      workers = try Proxy.startWorkers(links, engine: engine, settings: WorkerSettings(configuration.timeouts))
+      workers = try Proxy.startWorkers(links, engine: engine, settings: settings)
     } catch {
       identity.watch?.close()
       for descriptor in sockets.joined() { close(descriptor.rawValue) }
@@ -252,11 +253,17 @@ public final class Proxy: Sendable {
     EventDescriptor.notify(wake)
   }
 
-  /// What of `limits.connections` the limit on open files allows.
-  static func connectionLimit(_ configuration: Configuration, _ workers: Int, _ descriptorLimit: Int) -> Int {
+  /// What of `limits.connections` the limit on open files allows, and what the workers go by: they share the pipes for which
+  /// there is room beside so many connections.
+  static func limits(
+    _ configuration: Configuration, workers: Int, descriptorLimit: Int
+  ) -> (connections: Int, settings: WorkerSettings) {
     let budget = DescriptorBudget(
       limit: descriptorLimit, workers: workers, listeners: configuration.listeners.count)
-    return min(configuration.limits.connections, budget.connectionsMax)
+    let connections = min(configuration.limits.connections, budget.connectionsMax)
+    var settings = WorkerSettings(configuration.timeouts)
+    settings.pipesMax = budget.pipesMax(beside: connections) / workers
+    return (connections, settings)
   }
 
   static func warn(ofLimit limit: Int, _ configuration: Configuration, _ descriptorLimit: Int, _ log: Log) {

@@ -32,8 +32,6 @@ struct ReloadPlan: Equatable {
   var removed: [ActiveListener] = []
   /// Those of the removed ones, by this reload or by one shortly before, whose address an added one takes.
   var displaced: [ListenerID] = []
-  /// Timeouts for new connections.
-  var changesTimeouts = false
   /// Key paths whose new values only a restart brings into effect; the running values stay.
   var needsRestart: [String] = []
 
@@ -50,7 +48,6 @@ struct ReloadPlan: Equatable {
     }
     removed = active.filter { current in !new.listeners.contains { $0.isSameListener(as: current.listener) } }
     displaced = (removed + leaving).filter { gone in added.contains { $0.bind.overlaps(gone.listener.bind) } }.map(\.id)
-    changesTimeouts = running.timeouts != new.timeouts
 
     if running.workers != new.workers { needsRestart.append("workers") }
     if running.engine != new.engine { needsRestart.append("engine") }

@@ -14,8 +14,9 @@ struct PipePool: ~Copyable {
   private var idle: InlineArray<8, Pipe> = InlineArray(repeating: .none)
   private var idleCount = 0
 
-  /// An empty pipe; nil when the kernel grants none of a useful size.
-  mutating func take(_ kernel: inout some Kernel & ~Copyable) -> Pipe? {
+  /// An empty pipe; nil when there are `limit` already, or the kernel grants none of a useful size.
+  mutating func take(_ kernel: inout some Kernel & ~Copyable, limit: Int = .max) -> Pipe? {
+    guard usedCount < limit else { return nil }
     if idleCount > 0 {
       idleCount -= 1
       usedCount += 1

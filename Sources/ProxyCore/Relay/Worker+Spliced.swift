@@ -18,7 +18,7 @@ extension Worker where K: ~Copyable {
     if connection.isOnThisHost(direction.sink) { kernel.sendUnpaced(connection.descriptor(direction.sink)) }
     if connection.pointee.tls != nil {
       enterCopied(slot, connection, direction)
-    } else if let pipe = pipes.take(&kernel) {
+    } else if let pipe = pipes.take(&kernel, limit: settings.pipesMax) {
       half.pointee.mode = .spliced
       half.pointee.pipe = pipe
       half.pointee.pipeBytes = 0

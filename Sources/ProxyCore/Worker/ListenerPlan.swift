@@ -44,6 +44,8 @@ public struct WorkerSettings: Sendable {
   public var detectTimeout: UInt64
   public var idleTimeout: UInt64
   public var halfCloseTimeout: UInt64
+  /// How many pipes the worker may have open.
+  var pipesMax = Int.max
 
   public init(_ timeouts: Configuration.Timeouts) {
     connectTimeout = timeouts.connect.saturatedNanoseconds

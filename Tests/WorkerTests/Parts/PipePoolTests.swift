@@ -55,6 +55,21 @@ import Testing
     #expect(script.end() == nil)
   }
 
+  @Test("No more than the limit on open files has room for")
+  func limited() {
+    let script = Script()
+    var kernel = ScriptedKernel(script)
+    var pool = PipePool()
+    script.begin(completing: [], expecting: [Self.open(1)])
+    let pipe = pool.take(&kernel, limit: 1)
+    let second = pool.take(&kernel, limit: 1)
+    #expect(second == nil)
+    pool.giveBack(pipe!, isEmpty: true, &kernel)
+    let again = pool.take(&kernel, limit: 1)
+    #expect(again == pipe)
+    #expect(script.end() == nil)
+  }
+
   @Test("A refusal, and a pipe too small to be of use, leave nothing behind")
   func refused() {
     let script = Script()

@@ -249,8 +249,10 @@ import Testing
   private static let bulkSize = Worker<ScriptedKernel>.bulkReceiveSize
 
   /// A half-pipe in bulk that got no pipe.
-  private static func copied(_ refusal: [Step]) -> WorkerBench {
-    let bench = WorkerBench()
+  private static func copied(_ refusal: [Step], pipesMax: Int = .max) -> WorkerBench {
+    var settings = WorkerSettings(Configuration.Timeouts())
+    settings.pipesMax = pipesMax
+    let bench = WorkerBench(settings: settings)
     bench.relay()
     for buffer in UInt16(0)..<2 {
       bench.turn(
@@ -281,6 +283,13 @@ import Testing
     bench.turn([.sent(40_000, to: .server)], expecting: [.receive(.client, into: Self.bulkSize)])
     #expect(bench.count(.receivedBytes) == 100_048)
     #expect(bench.count(.relayedBufferedBytes) == 100_048)
+  }
+
+  @Test("Where there is no room for a pipe, none is asked for")
+  func noRoom() {
+    let bench = Self.copied([], pipesMax: 0)
+    #expect(bench.count(.pipesRefused) == 1)
+    #expect(bench.worker.bulkBuffers.usedCount == 1)
   }
 
   @Test("A stream that pauses holds no large buffer")

@@ -1,14 +1,11 @@
 """The sidecar, as a pod would run it, but for the access log, which nobody else writes either."""
 
-import pathlib
-
 from . import Leg
 from ..places import Place
 
 
 def command(
-        leg: Leg, place: Place, engine: str = "io_uring", access_log: str = 'format: "off"',
-        preload: pathlib.Path | None = None) -> list[str]:
+        leg: Leg, place: Place, engine: str = "io_uring", access_log: str = 'format: "off"') -> list[str]:
     identity = leg.terminates or leg.originates
     listeners = ""
     for index, (port, target) in enumerate(leg.routes):
@@ -34,5 +31,4 @@ metrics: {{bind: "127.0.0.1:{metrics}"}}
 log: {{level: warning}}
 {keys}listeners:
 {listeners}"""
-    environment = ["env", f"LD_PRELOAD={place.bring(preload)}"] if preload else []
-    return [*environment, place.bring(leg.program), "run", "--config", place.write(f"{leg.name}.yaml", text)]
+    return [place.bring(leg.program), "run", "--config", place.write(f"{leg.name}.yaml", text)]
