@@ -17,7 +17,7 @@ enum OperationKind: UInt8 {
 
 /// What the `input` and `output` operations of a descriptor are.
 enum InputKind: UInt8 {
-  case receiveProvided, receiveInto, accept, acceptMultishot
+  case receive, accept, acceptMultishot
 }
 
 enum OutputKind: UInt8 {
@@ -26,12 +26,10 @@ enum OutputKind: UInt8 {
 
 /// One descriptor's state. All zero bits is the state of a descriptor that was never seen.
 struct DescriptorState {
-  /// Where the send goes on and the receive puts its bytes; owned by the submitter.
+  /// Where the send goes on; owned by the submitter.
   var sendBytes: UnsafeRawPointer?
-  var receiveBytes: UnsafeMutableRawPointer?
   var sendCount: UInt32
   var sendDone: UInt32
-  var receiveCount: UInt32
   /// Counts the closes of this number, so that an event of an earlier owner is told from one of the present.
   var generation: UInt32
   /// The events this descriptor is registered for; zero is not registered.

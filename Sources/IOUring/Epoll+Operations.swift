@@ -9,9 +9,6 @@ extension Epoll {
   static var readInterest: UInt32 {
     EPOLLET.rawValue | EPOLLIN.rawValue | EPOLLRDHUP.rawValue | EPOLLPRI.rawValue
   }
-  /// What is asked for once something waits to send. Not earlier: a Unix socket raises EPOLLOUT whenever its peer
-  /// reads.
-  static var writeInterest: UInt32 { readInterest | EPOLLOUT.rawValue }
 
   /// accept4(2).
   public mutating func submitAccept(_ listener: Descriptor, multishot: Bool, token: Token) {
@@ -37,7 +34,7 @@ extension Epoll {
   /// recv(2) into a provided buffer, which is taken only when bytes are there.
   public mutating func submitReceive(_ socket: Descriptor, expectsData: Bool, token: Token) {
     guard let state = begin(.input, socket, token) else { return }
-    state.pointee.inputKind = .receiveProvided
+    state.pointee.inputKind = .receive
     if expectsData || state.pointee.interest != 0 {
       progressInput(socket.rawValue, state)
     } else {
@@ -49,11 +46,7 @@ extension Epoll {
   public mutating func submitReceive(
     _ socket: Descriptor, into buffer: UnsafeMutableRawBufferPointer, token: Token
   ) {
-    guard let state = begin(.input, socket, token) else { return }
-    state.pointee.inputKind = .receiveInto
-    state.pointee.receiveBytes = buffer.baseAddress
-    state.pointee.receiveCount = UInt32(truncatingIfNeeded: min(buffer.count, Int(Int32.max)))
-    progressInput(socket.rawValue, state)
+    completions.raise(token, Epoll.receive(socket.rawValue, buffer.baseAddress, min(buffer.count, Int(Int32.max))))
   }
 
   /// send(2).

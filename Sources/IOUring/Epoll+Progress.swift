@@ -55,7 +55,7 @@ extension Epoll {
     let wanted: UInt32 =
       switch kind {
       case .input, .pollReadable: Epoll.readInterest
-      case .output, .pollWritable: Epoll.writeInterest
+      case .output, .pollWritable: writeInterest
       // Errors and hang-ups are always reported.
       case .pollHangUp: EPOLLET.rawValue
       }
@@ -91,31 +91,19 @@ extension Epoll {
       return
     }
     switch state.pointee.inputKind {
-    case .receiveProvided: receiveProvided(descriptor, state)
-    case .receiveInto: receiveInto(descriptor, state)
+    case .receive: receive(descriptor, state)
     case .accept: acceptOne(descriptor, state)
     case .acceptMultishot: acceptMany(descriptor, state)
     }
   }
 
-  private mutating func receiveProvided(_ descriptor: Int32, _ state: UnsafeMutablePointer<DescriptorState>) {
+  private mutating func receive(_ descriptor: Int32, _ state: UnsafeMutablePointer<DescriptorState>) {
     guard let (result, flags) = receiveBuffers.receive(from: descriptor) else {
       drained(descriptor, state)
       return
     }
     if result > 0, !flags.contains(.socketNonEmpty) { noteShortReceive(state) }
     finish(.input, descriptor, result, flags)
-  }
-
-  private mutating func receiveInto(_ descriptor: Int32, _ state: UnsafeMutablePointer<DescriptorState>) {
-    let count = Int(state.pointee.receiveCount)
-    let received = Epoll.receive(descriptor, state.pointee.receiveBytes, count)
-    if received == -EAGAIN {
-      drained(descriptor, state)
-      return
-    }
-    if received > 0 && received < count { noteShortReceive(state) }
-    finish(.input, descriptor, received)
   }
 
   /// A stream socket that gave less than was asked for is drained, and an edge announces the next byte: epoll(7),
@@ -200,7 +188,7 @@ extension Epoll {
     return sent < 0 ? -errno : Int32(truncatingIfNeeded: sent)
   }
 
-  private static func receive(_ socket: Int32, _ bytes: UnsafeMutableRawPointer?, _ count: Int) -> Int32 {
+  static func receive(_ socket: Int32, _ bytes: UnsafeMutableRawPointer?, _ count: Int) -> Int32 {
     let received = recv(socket, bytes, count, Int32(MSG_DONTWAIT))
     return received < 0 ? -errno : Int32(truncatingIfNeeded: received)
   }

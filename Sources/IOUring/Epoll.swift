@@ -15,6 +15,8 @@ public struct EpollOptions: Sendable {
   public var receiveBufferSize = 16_384
   /// Provided receive buffers, up to 65,536. 64 × 16 KiB = 1 MiB per worker at the most.
   public var receiveBufferCount = 64
+  /// False where nobody accepts or receives: bytes that come don't wake those who wait to send.
+  var receives = true
 
   public init() {}
 }
@@ -22,6 +24,8 @@ public struct EpollOptions: Sendable {
 /// An epoll instance with its provided buffers. One thread uses it.
 public struct Epoll: HostKernel, ~Copyable {
   let epoll: Int32
+  /// What is asked for once something waits to send. Not earlier: a Unix socket raises EPOLLOUT whenever its peer reads.
+  let writeInterest: UInt32
   let table: DescriptorTable
   private let events: UnsafeMutablePointer<epoll_event>
   var completions: CompletionList
@@ -45,6 +49,7 @@ public struct Epoll: HostKernel, ~Copyable {
     let epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
     guard epoll >= 0 else { throw RingError(operation: "epoll_create1", errno: errno) }
     self.epoll = epoll
+    writeInterest = options.receives ? Epoll.readInterest | EPOLLOUT.rawValue : EPOLLET.rawValue | EPOLLOUT.rawValue
     self.table = table
     self.completions = completions
     self.receiveBuffers = receiveBuffers

@@ -104,7 +104,7 @@ public enum SendMode: Sendable {
   /// The same, for bytes behind which more follow at once, or the end: both may go in one segment. Where nothing follows
   /// they go later, by Linux' TCP after a retransmission timeout, which is 200 ms or more. MSG_MORE.
   case immediateBeforeMore
-  /// Completes when all is sent, or with an error; a short count is possible all the same. MSG_WAITALL.
+  /// Completes when all is sent, or with an error; a short count is possible all the same.
   case complete
 }
 
@@ -158,7 +158,8 @@ public protocol Kernel: ~Copyable {
   /// `expectsData: false` skips the first attempt and waits for readiness: cheaper on a drained socket.
   mutating func submitReceive(_ socket: Descriptor, expectsData: Bool, token: Token)
 
-  /// Receives once into memory of the caller.
+  /// Receives what is there into memory of the caller, within the next turn: bytes, 0 at end of stream, `-EAGAIN` when there is
+  /// nothing.
   mutating func submitReceive(_ socket: Descriptor, into buffer: UnsafeMutableRawBufferPointer, token: Token)
 
   /// Sends `bytes`, which stay untouched until the completion. Never raises SIGPIPE.

@@ -35,51 +35,48 @@ extension Ring {
     entry.pointee.user_data = token.rawValue
   }
 
-  /// IORING_OP_RECV.
+  /// IORING_OP_RECV. It never waits (MSG_DONTWAIT): io_uring would wait for urgent data along with bytes, and hand a receive
+  /// that finds nothing else to io-wq.
   @inlinable
   public mutating func submitReceive(
     _ socket: Descriptor, into buffer: UnsafeMutableRawBufferPointer, token: Token
   ) {
     let entry = submissionEntry()
-    io_uring_prep_recv(entry, socket.rawValue, buffer.baseAddress, buffer.count, 0)
+    io_uring_prep_recv(entry, socket.rawValue, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT))
     entry.pointee.user_data = token.rawValue
   }
 
-  /// IORING_OP_SEND. An immediate send never waits (MSG_DONTWAIT makes the request REQ_F_NOWAIT), so that its
-  /// completion is in the queue before the enter that submits it returns.
+  /// IORING_OP_SEND for an immediate send, which never waits (MSG_DONTWAIT makes the request REQ_F_NOWAIT), so that its
+  /// completion is in the queue before the enter that submits it returns. One that waits does so in `Ring+Nested.swift`.
   @inlinable
   public mutating func submitSend(
     _ socket: Descriptor, _ bytes: UnsafeRawBufferPointer, mode: SendMode, token: Token
   ) {
-    let entry = submissionEntry()
-    let flags =
-      switch mode {
-      case .immediate: Int32(MSG_DONTWAIT)
-      case .immediateBeforeMore: Int32(MSG_DONTWAIT) | Int32(MSG_MORE)
-      case .complete: Int32(MSG_WAITALL)
-      }
-    io_uring_prep_send(entry, socket.rawValue, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL) | flags)
-    entry.pointee.user_data = token.rawValue
-  }
-
-  /// IORING_OP_POLL_ADD, but for hang-ups: see `Ring+HangUp.swift`.
-  public mutating func submitPoll(_ descriptor: Descriptor, for readiness: Readiness, token: Token) {
-    let events: Int32
-    switch readiness {
-    case .readable: events = POLLIN | SIDECAR_POLLRDHUP
-    case .writable: events = POLLOUT
-    case .hangUp:
-      submitHangUp(descriptor, token: token)
+    guard mode != .complete else {
+      submitNestedSend(socket, bytes, token: token)
       return
     }
     let entry = submissionEntry()
-    io_uring_prep_poll_add(entry, descriptor.rawValue, UInt32(bitPattern: events))
+    let more = mode == .immediateBeforeMore ? Int32(MSG_MORE) : 0
+    let flags = Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT) | more
+    io_uring_prep_send(entry, socket.rawValue, bytes.baseAddress, bytes.count, flags)
+    entry.pointee.user_data = token.rawValue
+  }
+
+  /// IORING_OP_POLL_ADD for what there is to receive; the others wait in `Ring+Nested.swift`.
+  public mutating func submitPoll(_ descriptor: Descriptor, for readiness: Readiness, token: Token) {
+    guard readiness == .readable else {
+      submitNestedPoll(descriptor, for: readiness, token: token)
+      return
+    }
+    let entry = submissionEntry()
+    io_uring_prep_poll_add(entry, descriptor.rawValue, UInt32(bitPattern: POLLIN | SIDECAR_POLLRDHUP))
     entry.pointee.user_data = token.rawValue
   }
 
   /// IORING_OP_ASYNC_CANCEL, silent: the outcome of the target tells enough.
   public mutating func submitCancel(_ target: Token, on descriptor: Descriptor) {
-    if cancelReceive(target, on: descriptor) || cancelHangUp(target, on: descriptor) { return }
+    if cancelReceive(target, on: descriptor) || cancelNested(target, on: descriptor) { return }
     submitSilentCancel(target.rawValue)
   }
 

@@ -6,7 +6,7 @@ import CIOUring
 import Glibc
 
 extension Ring {
-  /// All that `Ring+Operations.swift`, `Ring+Receive.swift` and `Ring+HangUp.swift` submit.
+  /// All that `Ring+Operations.swift`, `Ring+Receive.swift` and `Ring+Nested.swift` submit.
   private static let operations: [io_uring_op] = [
     IORING_OP_ACCEPT, IORING_OP_ASYNC_CANCEL, IORING_OP_CONNECT, IORING_OP_NOP, IORING_OP_POLL_ADD, IORING_OP_RECV,
     IORING_OP_SEND,

@@ -30,12 +30,12 @@ public struct Ring: HostKernel, ~Copyable {
   /// Completions `head..<tail` are this turn's. Both wrap.
   @usableFromInline var completionHead: UInt32 = 0
   @usableFromInline var completionTail: UInt32 = 0
-  /// Polls for hang-ups, which a ring can't express; `Ring+HangUp.swift`.
-  var hangUps: Epoll
-  var hangUpsInFlight = 0
-  var isWatchingHangUps = false
-  /// Whether `hangUps` has completions for this turn.
-  @usableFromInline var hangUpsAreReady = false
+  /// Waits that a ring can't express; `Ring+Nested.swift`.
+  var nested: Epoll
+  var nestedInFlight = 0
+  var isWatchingNested = false
+  /// Whether `nested` has completions for this turn.
+  @usableFromInline var nestedIsReady = false
 
   public private(set) var now: UInt64
 
@@ -50,7 +50,7 @@ public struct Ring: HostKernel, ~Copyable {
         let receiveBuffers = try ReceiveBuffers(
           bufferSize: options.receiveBufferSize, count: options.receiveBufferCount)
         try Ring.restrict(ring)
-        hangUps = try Ring.makeHangUps()
+        nested = try Ring.makeNested()
         self.sockets = sockets
         self.receiveBuffers = receiveBuffers
       } catch {
@@ -77,7 +77,7 @@ public struct Ring: HostKernel, ~Copyable {
     guard enabled == 0 else { throw RingError(operation: "io_uring_register (ENABLE_RINGS)", errno: -enabled) }
     // Saves the lookup of the ring's descriptor on each enter. Refused only where the kernel is too old: no harm.
     _ = io_uring_register_ring_fd(ring)
-    // Nothing here should reach io-wq; what does anyway must not start a crowd of threads.
+    // Nothing here reaches io-wq, whose threads block (`Ring+Nested.swift`); what does anyway must not start a crowd of them.
     var workersMax: [UInt32] = [1, 1]
     _ = io_uring_register_iowq_max_workers(ring, &workersMax)
   }
@@ -126,15 +126,15 @@ public struct Ring: HostKernel, ~Copyable {
       if !completion.token.isOfTheKernel { return completion }
       if let received = takeOwn(completion) { return received }
     }
-    return hangUpsAreReady ? nextHangUp() : nil
+    return nestedIsReady ? nextOfNested() : nil
   }
 
   /// A completion that the ring itself has asked for, and what it completes for the worker.
   @usableFromInline
   mutating func takeOwn(_ completion: Completion) -> Completion? {
-    guard completion.token != Ring.hangUpToken else {
+    guard completion.token != Ring.nestedToken else {
       // A poll reports events, a no-operation zero.
-      takeHangUps(wasPoll: completion.result != 0)
+      takeNested(wasPoll: completion.result != 0)
       return nil
     }
     return takeAnnouncement(

@@ -60,6 +60,27 @@ import Testing
     world.close(near)
   }
 
+  /// That the peer has finished, and that bytes came before, is no room to send.
+  @Test(arguments: KernelKind.allCases, Family.allCases)
+  func writableAfterThePeerHasFinished(kind: KernelKind, family: Family) throws {
+    let world = try World(kind)
+    let (near, far) = try world.pair(family, smallBuffers: true)
+    defer { far.close() }
+    far.write([1])
+    far.finish()
+    let count = try world.fill(near)
+    for _ in 0..<2 {
+      let token = world.poll(near, for: .writable)
+      #expect(!world.hasCompleted(token))
+      world.cancel(token)
+      #expect(try world.outcome(token).result == -ECANCELED)
+    }
+    let token = world.poll(near, for: .writable)
+    #expect(far.read(count).count == count)
+    #expect(try world.outcome(token).result & Int32(POLLOUT) != 0)
+    world.close(near)
+  }
+
   /// A reset is seen on a socket that nobody reads; bytes and a FIN before it are not mistaken for it.
   @Test(arguments: KernelKind.allCases)
   func hangUpTellsOfAReset(kind: KernelKind) throws {

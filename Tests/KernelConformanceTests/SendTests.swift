@@ -135,6 +135,32 @@ import Testing
     world.close(near)
   }
 
+  /// Peers that have finished and don't read keep nobody else waiting, however many they are.
+  @Test(arguments: KernelKind.allCases, Family.allCases)
+  func completeSendsDoNotWaitForOneAnother(kind: KernelKind, family: Family) throws {
+    let world = try World(kind)
+    let stuck = try (0..<3).map { _ in try world.pair(family, smallBuffers: true) }
+    let bytes = pattern(1 << 20)
+    let waiting = stuck.map { near, far in
+      far.finish()
+      return world.send(near, bytes, mode: .complete)
+    }
+    for token in waiting { #expect(!world.hasCompleted(token)) }
+    let (near, far) = try world.pair(family, smallBuffers: true)
+    far.finish()
+    let reader = far.startReading(bytes.count)
+    #expect(try world.outcome(world.send(near, bytes, mode: .complete)).result == bytes.count)
+    #expect(reader.result() == bytes)
+    for token in waiting { #expect(!world.hasCompleted(token)) }
+    for (token, (near, far)) in zip(waiting, stuck) {
+      far.reset()
+      _ = try world.outcome(token)
+      world.close(near)
+    }
+    far.close()
+    world.close(near)
+  }
+
   /// Two complete sends one after the other, the second submitted on the completion of the first, keep their order.
   @Test(arguments: KernelKind.allCases)
   func sendsInARowKeepTheirOrder(kind: KernelKind) throws {

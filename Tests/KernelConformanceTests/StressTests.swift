@@ -110,7 +110,7 @@ private struct Pump {
     case (.receiveProvided, 1...): received += world.takeBytes(completion)
     case (.pollReadable, 1...): break
     case (_, 0): isDone = true
-    case (.receiveProvided, -ENOBUFS): break
+    case (.receiveProvided, -ENOBUFS), (.receiveInto, -EAGAIN): break
     default: try #require(operation.isCancelled && completion.result == -ECANCELED)
     }
   }

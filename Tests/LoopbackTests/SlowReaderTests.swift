@@ -12,10 +12,10 @@ struct SlowReaderTests {
   private static let others = 16
 
   /// Sends as much as a client asks for with its first byte: `t` for a transfer, `e` for an endless stream.
-  private static func source() throws -> AppServer {
+  private static func source(pieces size: Int = 65_536) throws -> AppServer {
     try AppServer { connection in
       let isEndless = try connection.receive(exactly: 1) == Array("e".utf8)
-      let piece = [UInt8](repeating: 0x61, count: 65_536)
+      let piece = [UInt8](repeating: 0x61, count: size)
       var rest = isEndless ? Int.max : transferBytes
       while rest > 0 {
         try connection.send(piece)
@@ -72,6 +72,37 @@ struct SlowReaderTests {
     for reader in readers { reader.reset() }
     pingPong.close()
     try sidecar.awaitClosed("downstream_reset", stalled, listener: "stalled")
+    try sidecar.stop()
+  }
+
+  /// The system tells of a peer's FIN for as long as the socket lives: who waits for room to send must not take that for it.
+  @Test(
+    "Readers that have half-closed and stopped cost no turns, and those that go on nothing of theirs",
+    arguments: [1_024, 65_536])
+  func halfClosedReaders(pieces: Int) throws {
+    let app = try Self.source(pieces: pieces)
+    let sidecar = try SidecarProcess([.init(to: app)])
+    let stopped = try (0..<3).map { _ in
+      let reader = try sidecar.connect(receiveBuffer: 4_096)
+      try reader.send("e")
+      try reader.finish()
+      return reader
+    }
+    let turns = { try sidecar.metrics().sum("sidecar_worker_turns_total") }
+    var before = try turns()
+    try eventually(interval: 200, "the proxy rests while they don't read") {
+      let now = try turns()
+      defer { before = now }
+      return now - before < 50
+    }
+    // With three in the way, each of which would keep a thread of the kernel's to itself.
+    let client = try sidecar.connect()
+    try client.send("t")
+    try client.finish()
+    let (bytes, ending) = try client.drain()
+    #expect(bytes.count == Self.transferBytes)
+    #expect(ending == .finished)
+    for reader in stopped { reader.reset() }
     try sidecar.stop()
   }
 

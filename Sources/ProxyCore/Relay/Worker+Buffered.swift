@@ -120,7 +120,11 @@ extension Worker where K: ~Copyable {
       starved.append(slot, direction, in: connections)
     case EAGAIN, EINTR:
       connection.half(direction).pointee.sourceHasMore = false
-      submitReceive(slot, connection, direction)
+      if connection.half(direction).pointee.mode == .copied {
+        submitPoll(slot, connection, direction, .pollSource(direction), on: direction.source, for: .readable)
+      } else {
+        submitReceive(slot, connection, direction)
+      }
     default:
       closeReset(slot, connection, by: direction.source, errno: error)
     }

@@ -93,7 +93,7 @@ extension SimulatedWorld {
 
   func tryReceive(_ object: SimulatedObject, into memory: UnsafeMutableRawBufferPointer) -> Outcome {
     guard case .stream(let stream) = object.kind else { return .finished(-ENOTCONN) }
-    guard stream.isReadable else { return .waiting }
+    guard stream.isReadable else { return .finished(-EAGAIN) }
     if random.chance(faults.interrupted) { return .finished(-EINTR) }
     let count = shortened(memory.count, by: faults.shortReceive)
     let received = stream.read(into: UnsafeMutableRawBufferPointer(rebasing: memory.prefix(count)))
