@@ -25,8 +25,8 @@ struct TLSEngine: ~Copyable {
     state.deallocate()
   }
 
-  /// The wall clock in Unix seconds, by which certificates and tickets expire. The worker sets it once per turn of its
-  /// loop, from the clock of its kernel interface.
+  /// The wall clock in Unix seconds, by which certificates and tickets expire. The worker sets it before each session that it
+  /// makes and each step of a handshake, from the clock of its kernel interface.
   var now: Int64 {
     get { state.pointee.now }
     nonmutating set { state.pointee.now = newValue }

@@ -66,6 +66,8 @@ extension Worker where K: ~Copyable {
     _ connection: UnsafeMutablePointer<Connection>, _ side: Side, ticketKey: TicketKey? = nil,
     meshRule: (rules: MeshRules, index: Int)? = nil
   ) -> Bool {
+    // A client looks for a ticket that still holds.
+    tlsEngine.now = kernel.wallClockSeconds()
     guard let identity,
       let session = TLSSession(
         identity, role: side == .downstream ? .server : .client, engine: tlsEngine, ticketKey: ticketKey)

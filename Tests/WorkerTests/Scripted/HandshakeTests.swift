@@ -246,6 +246,24 @@ import Testing
     #expect(bench.worker.handshakes.inProgress == 0)
   }
 
+  @Test("After a quiet while a ticket is judged by the present time, not by that of the last handshake")
+  func staleTicket() throws {
+    /// How long the hello is with which a second connection begins so much later: a ticket makes it longer.
+    func helloSize(after seconds: Int64, idle ended: [Step] = []) throws -> Int {
+      let bench = try TLSRelay.outbound(identities).bench
+      let (client, server) = (Descriptor.client(1), Descriptor.server(1))
+      bench.script.clock += UInt64(seconds) * 1_000_000_000
+      bench.turn(
+        [.accepted(client, on: .listener)],
+        expecting: WorkerBench.connecting(client, server, to: WorkerBench.target) + ended)
+      bench.turn(
+        [.connected(server)], expecting: [.submit, .sendAnything(server), .receive(server, expectsData: false)])
+      return bench.script.lastSent[server]?.count ?? 0
+    }
+    let ended: [Step] = [.cancel(.receive(.client)), .cancel(.receive(.server))]
+    #expect(try helloSize(after: 1) > helloSize(after: TLSContext.ticketLifetime, idle: ended) + 32)
+  }
+
   private var hello: [UInt8] { ScriptedPeer(identities).answer() }
 }
 
