@@ -78,7 +78,8 @@ extension HostKernel where Self: ~Copyable {
 
   @inlinable
   public mutating func splice(from: Descriptor, to: Descriptor, count: Int) -> Int {
-    sidecar_splice(from.rawValue, to.rawValue, count)
+    let moved = sidecar_splice(from.rawValue, to.rawValue, count)
+    return moved == 0 && HostKernelSupport.hasBytes(from) ? -Int(EAGAIN) : moved
   }
 
   public mutating func isReadable(_ socket: Descriptor) -> Bool {
@@ -165,5 +166,16 @@ public enum StreamOptions {
 extension UnsafeMutableRawBufferPointer {
   fileprivate var sockaddrPointer: UnsafeMutablePointer<sockaddr>? {
     baseAddress?.assumingMemoryBound(to: sockaddr.self)
+  }
+}
+
+@usableFromInline
+enum HostKernelSupport {
+  /// Whether a receive would find bytes. splice(2) stops at urgent data (RFC 9293 section 3.8.5) for good, and where the peer has
+  /// finished it says "end of stream" there, although bytes follow.
+  @usableFromInline
+  static func hasBytes(_ socket: Descriptor) -> Bool {
+    var byte: UInt8 = 0
+    return recv(socket.rawValue, &byte, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT)) > 0
   }
 }

@@ -213,7 +213,8 @@ public protocol Kernel: ~Copyable {
   ) -> Int32
   /// A non-blocking pipe of about `capacity` bytes, or the errno that refused it.
   mutating func openPipe(capacity: Int) -> Result<Pipe, KernelError>
-  /// Moves bytes between a socket and a pipe without copying. Bytes moved, 0 at end of input, or `-errno`. splice(2).
+  /// Moves bytes between a socket and a pipe without copying. Bytes moved, 0 at end of input, or `-errno`: `-EAGAIN` also for
+  /// ever where the socket has come to urgent data, which only a receive gets past. splice(2).
   mutating func splice(from: Descriptor, to: Descriptor, count: Int) -> Int
   /// Whether a receive would find bytes, the end or an error now. poll(2).
   mutating func isReadable(_ socket: Descriptor) -> Bool

@@ -211,4 +211,28 @@ import Testing
     }
     world.close(event)
   }
+
+  /// Urgent data before the end: splice(2) gets no further, which is not the end of the stream. RFC 9293 section 3.8.5.
+  @Test(arguments: KernelKind.allCases)
+  func spliceStopsAtUrgentData(kind: KernelKind) throws {
+    let world = try World(kind)
+    let (source, sender) = try world.pair()
+    let pipe = try world.openPipe(capacity: 65_536).get()
+    sender.write(pattern(10))
+    sender.writeUrgent(0xFF)
+    sender.write(pattern(20))
+    sender.finish()
+    var count = 0
+    var moved = 0
+    repeat {
+      #expect(try world.outcome(world.poll(source, for: .readable)).result > 0)
+      moved = world.splice(from: source, to: pipe.writeEnd, count: pipe.capacity)
+      count += max(moved, 0)
+    } while moved > 0
+    #expect(count >= 10)
+    #expect(moved == (count == 30 ? 0 : -Int(EAGAIN)))
+    #expect(try world.receiveAll(source, count: 31 - count).count == 30 - count)
+    sender.close()
+    for descriptor in [source, pipe.readEnd, pipe.writeEnd] { world.close(descriptor) }
+  }
 }
