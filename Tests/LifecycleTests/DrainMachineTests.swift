@@ -18,17 +18,17 @@ struct DrainMachineTests {
     var machine = machine()
     #expect(machine.terminate(now: 100 * second) == [])
     #expect(machine.phase == .grace)
-    #expect(machine.nextDeadline == 105 * second)
+    #expect(machine.nextDeadline(now: 100 * second) == 105 * second)
     #expect(machine.advance(now: 104 * second, connections: 0, workersEnded: false) == [])
     #expect(machine.phase == .grace, "no connection is no reason to stop accepting before the grace is over")
     #expect(machine.advance(now: 105 * second, connections: 2, workersEnded: false) == [.stopAccepting, .stopWorkers])
     #expect(machine.phase == .draining)
-    #expect(machine.nextDeadline == 130 * second)
+    #expect(machine.nextDeadline(now: 105 * second) == 130 * second)
     #expect(machine.advance(now: 106 * second, connections: 0, workersEnded: false) == [])
     #expect(machine.phase == .draining, "a worker may still find a connection in its backlog: only its end counts")
     #expect(machine.advance(now: 107 * second, connections: 0, workersEnded: true) == [])
     #expect(machine.phase == .ended)
-    #expect(machine.nextDeadline == nil)
+    #expect(machine.nextDeadline(now: 107 * second) == nil)
   }
 
   @Test("What is left at the deadline is cut")
@@ -79,7 +79,7 @@ struct DrainMachineTests {
     #expect(machine.advance(now: 5 * second, connections: 1, workersEnded: false) == [.stopAccepting])
     _ = machine.advance(now: 6 * second, connections: 0, workersEnded: false)
     #expect(machine.phase == .drained)
-    #expect(machine.nextDeadline == nil)
+    #expect(machine.nextDeadline(now: 6 * second) == nil)
     #expect(machine.drain(now: 7 * second) == [], "draining twice changes nothing")
     #expect(machine.terminate(now: 8 * second) == [.stopWorkers])
     _ = machine.advance(now: 8 * second, connections: 0, workersEnded: true)
@@ -102,7 +102,7 @@ struct DrainMachineTests {
     var machine = machine()
     _ = machine.drain(now: 0)
     #expect(machine.terminate(now: 1 * second) == [])
-    #expect(machine.nextDeadline == 5 * second)
+    #expect(machine.nextDeadline(now: 1 * second) == 5 * second)
     #expect(machine.advance(now: 5 * second, connections: 0, workersEnded: false) == [.stopAccepting, .stopWorkers])
   }
 
@@ -114,10 +114,32 @@ struct DrainMachineTests {
     #expect(actions == [.stopAccepting, .stopWorkers, .closeConnections(.drainDeadline)])
   }
 
+  @Test("Nothing to cut at the deadline is looked for now and then, not without a pause")
+  func restsAfterDeadline() {
+    var machine = machine(grace: 0, deadline: 1)
+    _ = machine.terminate(now: 0)
+    _ = machine.advance(now: 0, connections: 0, workersEnded: false)
+    #expect(machine.advance(now: 2 * second, connections: 0, workersEnded: false) == [])
+    #expect(machine.phase == .draining)
+    #expect(machine.nextDeadline(now: 2 * second) == 2 * second + DrainMachine.lateInterval)
+    let actions = machine.advance(now: 3 * second, connections: 1, workersEnded: false)
+    #expect(actions == [.closeConnections(.drainDeadline)])
+  }
+
+  @Test("A connection that doesn't end after /drain has cut it is waited for without a clock")
+  func restsWithStuckConnection() {
+    var machine = machine(grace: 0, deadline: 0)
+    _ = machine.drain(now: 0)
+    let actions = machine.advance(now: 0, connections: 1, workersEnded: false)
+    #expect(actions == [.stopAccepting, .closeConnections(.drainDeadline)])
+    #expect(machine.nextDeadline(now: 0) == DrainMachine.closingTimeout)
+    #expect(machine.nextDeadline(now: DrainMachine.closingTimeout) == nil)
+  }
+
   @Test("Spans beyond the clock never come due")
   func hugeSpans() {
     var machine = DrainMachine(Configuration.Drain(grace: .seconds(Int64.max), deadline: .seconds(Int64.max)))
     _ = machine.terminate(now: second)
-    #expect(machine.nextDeadline == .max)
+    #expect(machine.nextDeadline(now: second) == .max)
   }
 }

@@ -36,6 +36,9 @@ public struct DrainMachine: Sendable, Equatable {
   /// kernel must not keep the pod from ending.
   static let closingTimeout: UInt64 = 5_000_000_000
 
+  /// Between two looks for connections to cut once the deadline has passed.
+  static let lateInterval: UInt64 = 20_000_000
+
   private let grace: UInt64
   private let deadline: UInt64
   private var graceEndsAt: UInt64 = 0
@@ -47,13 +50,15 @@ public struct DrainMachine: Sendable, Equatable {
     deadline = max(grace, drain.deadline.saturatedNanoseconds)
   }
 
-  /// When `advance` has something to do again if nothing else happens.
-  public var nextDeadline: UInt64? {
+  /// When `advance` has something to do again if nothing else happens; nil where that is for others to bring about.
+  public func nextDeadline(now: UInt64) -> UInt64? {
     switch phase {
     case .serving, .drained, .ended: nil
     case .grace: graceEndsAt
-    case .draining: deadlineAt
-    case .closing: closingEndsAt
+    // Past it there was no connection to cut, but one may still come out of a queue.
+    case .draining: deadlineAt > now ? deadlineAt : now.addingWithoutOverflow(Self.lateInterval)
+    // Past it without an end of the process, connections that are stuck are all that is waited for.
+    case .closing: closingEndsAt > now ? closingEndsAt : nil
     }
   }
 

@@ -46,7 +46,7 @@ extension Proxy {
 
   private func sleep(_ signals: SignalDescriptor?, _ watches: Watches) {
     let now = Clocks.monotonicNanoseconds
-    let drainDeadline = state.withLock { $0.drain.nextDeadline }
+    let drainDeadline = state.withLock { $0.drain.nextDeadline(now: now) }
     let deadline = [drainDeadline, watches.deadline(now: now)].compactMap { $0 }.min()
     let descriptors = [
       wake.rawValue, signals?.rawValue, watches.configuration?.descriptor, watches.identity?.descriptor,
