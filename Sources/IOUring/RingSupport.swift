@@ -72,6 +72,16 @@ public enum RingSupport {
     options.receiveBufferCount = 2
     _ = try Ring(options: options)
   }
+
+  /// Tries as many rings at once as there are to be workers, in the workers' sizes, and gives them back. What they take of
+  /// the user's locked memory may be free again only a moment later.
+  /// - Throws: why the host refuses, with the mend.
+  public static func check(rings count: Int) throws(RingError) {
+    guard count > 0 else { return }
+    let ring = try Ring()
+    try check(rings: count - 1)
+    _ = consume ring
+  }
 }
 
 extension Ring {

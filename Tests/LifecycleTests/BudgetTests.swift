@@ -114,7 +114,7 @@ struct CPUBudgetTests {
 struct DescriptorBudgetTests {
   @Test(
     "Connections get two descriptors each of what is left, and pipes a sixteenth of it",
-    arguments: [1_024, 20_000, 1_048_576])
+    arguments: [1_024, 20_000, 500_000])
   func share(limit: Int) {
     let budget = DescriptorBudget(limit: limit, workers: 2, listeners: 2)
     let pipes = budget.pipesMax(beside: budget.connectionsMax)
@@ -126,6 +126,13 @@ struct DescriptorBudgetTests {
   @Test("20,000 open files allow nine thousand connections")
   func twentyThousand() {
     #expect(DescriptorBudget(limit: 20_000, workers: 1, listeners: 2).connectionsMax >= 9_250)
+  }
+
+  @Test("Workers have room for so many, whatever open files allow")
+  func slots() {
+    #expect(DescriptorBudget(limit: 1_048_576, workers: 1, listeners: 2).connectionsMax == WorkerLinks.slotsMaxDefault)
+    let eight = DescriptorBudget(limit: 1_048_576, workers: 8, listeners: 2)
+    #expect(eight.connectionsMax > 3 * WorkerLinks.slotsMaxDefault)
   }
 
   @Test("What fewer connections don't need is for pipes")

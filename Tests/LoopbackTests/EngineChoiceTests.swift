@@ -26,6 +26,21 @@ struct EngineChoiceTests {
     try sidecar.stop()
   }
 
+  /// The limit binds whoever lacks the capability to go past it.
+  @Test(
+    "auto goes on with epoll where one ring can be made and as many as there are workers can't",
+    .enabled(if: Programs.allow("setpriv", "prlimit")))
+  func ringsForSome() throws {
+    let launcher = ["prlimit", "--memlock=262144"] + (geteuid() == 0 ? ["setpriv", "--bounding-set=-ipc_lock"] : [])
+    let sidecar = try SidecarProcess([.init(to: try AppServer.echo())], workers: 8, launcher: launcher)
+    try sidecar.connect().ping()
+    let lines = sidecar.process.errorOutput.split(separator: "\n").filter { $0.contains("engine auto") }
+    #expect(lines.count == 1)
+    #expect(lines.first?.contains("io_uring_setup failed: Cannot allocate memory; the locked-memory limit") == true)
+    #expect(try sidecar.metrics().sum("sidecar_engine_info", ["engine": "epoll"]) == 1)
+    try sidecar.stop()
+  }
+
   @Test("io_uring fails with the reason and the mend, and exit 1")
   func ioUring() throws {
     let sidecar = try SidecarProcess(

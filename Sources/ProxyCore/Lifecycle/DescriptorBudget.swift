@@ -35,10 +35,11 @@ public struct DescriptorBudget: Sendable, Equatable {
   /// This part of what is there for connections and their pipes is for pipes alone. Bulk that gets none is copied.
   static let partsPerPipePart = 16
 
-  /// The largest `limits.connections` that can be kept.
+  /// The largest `limits.connections` that can be kept, with what the workers have room for.
   public var connectionsMax: Int {
     let shared = max(0, limit - reserve)
-    return max(1, (shared - shared / Self.partsPerPipePart) / Self.descriptorsPerConnection)
+    let fitting = (shared - shared / Self.partsPerPipePart) / Self.descriptorsPerConnection
+    return min(max(1, fitting), workers * WorkerLinks.slotsMaxDefault)
   }
 
   /// How many pipes all workers together may have beside so many connections.

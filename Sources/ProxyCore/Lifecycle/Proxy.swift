@@ -106,12 +106,9 @@ public final class Proxy: Sendable {
     self.options = options
     self.log = log
     let identity = try Proxy.firstIdentity(configuration, options, log)
+    var choice: EngineChoice
     do throws(RingError) {
-      let choice = try Engine.select(configuration.engine)
-      engine = choice.engine
-      if let reason = choice.fallbackReason {
-        log.warning("engine auto goes on with \(choice.engine.rawValue): \(reason)")
-      }
+      choice = try Engine.select(configuration.engine)
     } catch {
       identity.watch?.close()
       throw StartError("\(error)")
@@ -145,7 +142,11 @@ public final class Proxy: Sendable {
       do throws(KernelError) { resolver = try Resolver(changed: wake) } catch { throw Proxy.noDescriptor }
       let links = try Proxy.links(workers: workerCount, limit: limit, accessLog: accessLog, wake: wake)
       budget = links[0].budget
-      workers = try Proxy.startWorkers(links, engine: engine, settings: settings)
+      workers = try Proxy.startWorkers(links, &choice, wish: configuration.engine, settings: settings)
+      engine = choice.engine
+      if let reason = choice.fallbackReason {
+        log.warning("engine auto goes on with \(engine.rawValue): \(reason)")
+      }
     } catch {
       identity.watch?.close()
       for descriptor in sockets.joined() { close(descriptor.rawValue) }
@@ -270,8 +271,8 @@ public final class Proxy: Sendable {
     let wanted = configuration.limits.connections
     guard limit < wanted else { return }
     log.warning(
-      "limits.connections: \(wanted) needs more than the \(descriptorLimit) open files that this process may have; "
-        + "using \(limit); raise the hard limit (ulimit -Hn) to get more")
+      "limits.connections: \(wanted) is more than \(descriptorLimit) open files and the workers have room for; "
+        + "using \(limit); raise the hard limit (ulimit -Hn), or the number of workers, to get more")
   }
 
   private static func links(
@@ -287,23 +288,29 @@ public final class Proxy: Sendable {
     }
   }
 
+  /// Starts all workers, or none. One ring that could be made says nothing of as many as there are workers: the limit on locked
+  /// memory is the user's, over all processes. With `auto` they run on epoll then.
   private static func startWorkers(
-    _ links: [WorkerLinks], engine: Engine, settings: WorkerSettings
+    _ links: [WorkerLinks], _ choice: inout EngineChoice, wish: Configuration.Engine, settings: WorkerSettings
   ) throws(StartError) -> [Worker] {
     var workers: [Worker] = []
-    do throws(RingError) {
-      for link in links {
-        let thread = try WorkerThread.start(engine: engine, links: link, settings: settings)
-        workers.append(Worker(thread: thread, mailbox: link.mailbox, metrics: link.metrics))
+    while true {
+      do throws(RingError) {
+        for link in links {
+          let thread = try WorkerThread.start(engine: choice.engine, links: link, settings: settings)
+          workers.append(Worker(thread: thread, mailbox: link.mailbox, metrics: link.metrics))
+        }
+        return workers
+      } catch {
+        for worker in workers {
+          worker.mailbox.post(.stop)
+          worker.thread.join()
+        }
+        guard wish == .auto, choice.engine == .ioUring else { throw StartError("worker \(workers.count): \(error)") }
+        choice = EngineChoice(engine: .epoll, fallbackReason: error)
+        workers = []
       }
-    } catch {
-      for worker in workers {
-        worker.mailbox.post(.stop)
-        worker.thread.join()
-      }
-      throw StartError("worker \(workers.count): \(error)")
     }
-    return workers
   }
 
   private static let noDescriptor = StartError("no descriptor is left; raise the limit on open files (ulimit -n)")

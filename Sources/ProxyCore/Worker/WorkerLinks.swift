@@ -19,9 +19,11 @@ public struct WorkerLinks: Sendable {
   /// Connections that this worker has room for. Only address space: a slot costs memory from its first use on.
   public var slotsMax: Int
 
+  public static let slotsMaxDefault = 131_072
+
   public init(
     index: Int, mailbox: Mailbox, metrics: MetricBlock, accessLog: AccessRecordQueue?, budget: ConnectionBudget,
-    controlWake: Descriptor, slotsMax: Int = 131_072
+    controlWake: Descriptor, slotsMax: Int = slotsMaxDefault
   ) {
     self.index = index
     self.mailbox = mailbox

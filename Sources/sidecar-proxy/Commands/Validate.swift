@@ -24,7 +24,10 @@ struct Validate: ParsableCommand {
           + "tls \(listener.tls.rawValue)")
     }
     do throws(RingError) {
-      let choice = try Engine.select(configuration.engine)
+      let workers = configuration.workerCount
+      let choice = try Engine.select(configuration.engine) { () throws(RingError) in
+        try RingSupport.check(rings: workers)
+      }
       print("engine: \(choice.engine.rawValue)" + (choice.fallbackReason.map { ", since \($0)" } ?? ""))
     } catch {
       obstacles.append("engine: \(error)")
@@ -76,7 +79,9 @@ struct Validate: ParsableCommand {
     let wanted = configuration.limits.connections
     print("connections: \(min(wanted, budget.connectionsMax)) at once (\(limit) open files allowed)")
     if wanted > budget.connectionsMax {
-      print("warning: limits.connections: \(wanted) doesn't fit; raise the hard limit on open files (ulimit -Hn)")
+      print(
+        "warning: limits.connections: \(wanted) doesn't fit; raise the hard limit on open files (ulimit -Hn), or workers"
+      )
     }
   }
 }
