@@ -115,6 +115,19 @@ struct AccessLogTests {
     try sidecar.stop()
   }
 
+  @Test("A limit on the size of files: traffic goes on, lines are dropped and counted")
+  func fileSizeLimit() throws {
+    let directory = try TemporaryDirectory()
+    let sidecar = try SidecarProcess(
+      [.init(to: try AppServer.echo())], settings: ["accessLog": "{path: \(directory.file("access.log")), maxSize: 0}"],
+      launcher: ["prlimit", "--fsize=16384"])
+    try Self.converse(100, with: sidecar)
+    try sidecar.awaitMetrics("lines are dropped") { $0.sum("sidecar_access_log_dropped_total") > 0 }
+    #expect(sidecar.process.errorOutput.contains("can't write: File too large"))
+    try Self.converse(1, with: sidecar)
+    try sidecar.stop()
+  }
+
   @Test("A full disk: traffic goes on, lines are dropped and counted until there is room again")
   func fullDisk() throws {
     let directory = try TemporaryDirectory()

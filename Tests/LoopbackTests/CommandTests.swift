@@ -109,7 +109,10 @@ struct CommandTests {
 
   @Test(
     "Bad usage is told with exit 2",
-    arguments: [["run", "--wrokers", "2"], ["demo", "--connections", "0"], ["status", "--admin", "x"]])
+    arguments: [
+      ["run", "--wrokers", "2"], ["demo", "--connections", "0"], ["status", "--admin", "x"],
+      ["wait", "--timeout", "20000000000"],
+    ])
   func badUsage(arguments: [String]) throws {
     let process = try SidecarProcess.run(arguments, in: directory)
     #expect(try process.wait() == .exited(2))

@@ -95,8 +95,9 @@ final class Resolver: Sendable {
   }
 
   private func store(_ result: Result<[SocketAddress], LookupFailure>, of name: HostPort) {
-    let isNews = state.withLock { state -> Bool in
-      guard var entry = state.names[name] else { return false }
+    state.withLock { state in
+      // Nobody hears it after `stop`, and the descriptor may be somebody else's by then.
+      guard !state.isStopping, var entry = state.names[name] else { return }
       let before = entry.resolution
       entry.resolution.attempts += 1
       switch result {
@@ -108,10 +109,12 @@ final class Resolver: Sendable {
       }
       entry.schedule.tried(succeeded: entry.resolution.failure == nil, now: Clocks.monotonicNanoseconds)
       state.names[name] = entry
-      return before.attempts == 0 || before.addresses != entry.resolution.addresses
+      if before.attempts == 0 || before.addresses != entry.resolution.addresses
         || before.failure != entry.resolution.failure
+      {
+        EventDescriptor.notify(changed)
+      }
     }
-    if isNews { EventDescriptor.notify(changed) }
   }
 
   /// All addresses of a name in the order of RFC 6724, as getaddrinfo(3) sorts them.

@@ -9,11 +9,13 @@ public struct SignalDescriptor: Sendable {
   let rawValue: Int32
 
   /// Blocks the signals in the calling thread, and in every thread that it starts from now on; call it first thing in
-  /// `main`. SIGPIPE is ignored: a write to a closed pipe is an error code, not the end of the process.
+  /// `main`. SIGPIPE and SIGXFSZ are ignored: a write to a closed pipe, or past the limit on the
+  /// size of files, is an error code, not the end of the process.
   public static func blockSignals() {
     var signals = handled()
     pthread_sigmask(SIG_BLOCK, &signals, nil)
     signal(SIGPIPE, SIG_IGN)
+    signal(SIGXFSZ, SIG_IGN)
   }
 
   /// - Throws: no descriptor was left.

@@ -22,8 +22,9 @@ public final class ConnectionBudget: Sendable {
 
   public var usedCount: Int { used.load(ordering: .relaxed) }
 
-  /// How many permits are left; negative right after the limit was lowered below the number of live connections.
-  var available: Int { limit.load(ordering: .relaxed) - used.load(ordering: .relaxed) }
+  /// How many permits are left; negative right after the limit was lowered below the number of live connections. In one order
+  /// with `beginWaiting` and `release`: who finds none left and waits is seen by who gives one back.
+  var available: Int { limit.load(ordering: .sequentiallyConsistent) - used.load(ordering: .sequentiallyConsistent) }
 
   /// One worker's part of the limit, if all have the same.
   var share: Int { limit.load(ordering: .relaxed) / workerCount }

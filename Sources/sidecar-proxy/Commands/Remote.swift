@@ -60,7 +60,7 @@ struct Top: ParsableCommand {
       fflush(nil)
       looks += 1
       if looks == count { return }
-      sleep(UInt32(max(1, interval)))
+      sleep(UInt32(clamping: max(1, interval)))
     }
   }
 }

@@ -13,6 +13,8 @@ struct Wait: ParsableCommand {
   @Option(help: ArgumentHelp("Seconds to wait at most.", valueName: "seconds"))
   var timeout = 60
 
+  /// A year is as long as anybody could mean.
+  private static let timeouts = 0...31_536_000
   /// Between two attempts: a start takes a few of these, and an idle wait costs nothing to speak of.
   private static let pauseMicroseconds: UInt32 = 50_000
 
@@ -20,7 +22,11 @@ struct Wait: ParsableCommand {
     guard let address = SocketAddress(address)?.reachable else {
       throw CommandFailure.usage("--address \(address): not an address; expected HOST:PORT such as 127.0.0.1:15020")
     }
-    let deadline = Clocks.monotonicNanoseconds + UInt64(max(0, timeout)) * 1_000_000_000
+    guard Self.timeouts.contains(timeout) else {
+      throw CommandFailure.usage(
+        "--timeout \(timeout): out of range; expected 0 to \(Self.timeouts.upperBound) seconds")
+    }
+    let deadline = Clocks.monotonicNanoseconds + UInt64(timeout) * 1_000_000_000
     var told = ""
     while true {
       let obstacle = Wait.obstacle(at: address)
