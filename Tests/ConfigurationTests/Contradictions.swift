@@ -140,6 +140,15 @@ let contradictions = ConfigurationCase.table(
   listeners:
     - {name: app, direction: inbound, bind: 0.0.0.0:15006, target: localhost:15006}
   --- sidecar.yaml:2:66: listeners[0].target: localhost:15006 leads back to this listener (bind: 0.0.0.0:15006); expected the app's own port
+  === loop by way of others
+  listeners:
+    - {name: a, direction: inbound, bind: 127.0.0.1:8001, target: 127.0.0.1:8002}
+    - {name: b, direction: inbound, bind: 0.0.0.0:8002, target: localhost:8003}
+    - {name: c, direction: inbound, bind: 127.0.0.1:8003, target: 127.0.0.1:8002}
+    - {name: d, direction: inbound, bind: 127.0.0.1:8004, target: 127.0.0.1:8005}
+    - {name: e, direction: inbound, bind: 127.0.0.1:8005, target: 127.0.0.1:8006}
+  --- sidecar.yaml:3:63: listeners[1].target: localhost:8003 leads back to this listener by way of listeners[2]; expected the app's own port
+  --- sidecar.yaml:4:65: listeners[2].target: 127.0.0.1:8002 leads back to this listener by way of listeners[1]; expected the app's own port
   === unreadable identity, still an identity
   identity: {certificate: a, privateKey: /b, trustBundle: /c}
   listeners:

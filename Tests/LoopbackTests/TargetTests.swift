@@ -35,6 +35,26 @@ struct TargetTests {
   }
 
   @Test(
+    "A name that leads back to the listener: found out before it takes all connections",
+    .enabled(if: Programs.allowsRoot && Programs.allow("unshare"), "needs root, for an /etc/hosts of its own"),
+    arguments: [1, 2])
+  func leadsBack(workers: Int) throws {
+    let directory = try TemporaryDirectory()
+    try Files.write("127.0.0.1 myself.test\n", to: directory.file("hosts"))
+    let launcher = [
+      "unshare", "--mount", "sh", "-c", "mount --bind \(directory.file("hosts")) /etc/hosts && exec \"$@\"", "sh",
+    ]
+    let port = try Ports.free()
+    let sidecar = try SidecarProcess(
+      [.init(bind: .loopback(port), target: "myself.test:\(port)")], workers: workers, launcher: launcher)
+    #expect(try sidecar.connect().ending() == .reset)
+    let metrics = try sidecar.awaitMetrics("all have ended") { $0.sum("sidecar_connections_active") == 0 }
+    #expect(metrics.sum("sidecar_connections_closed_total", ["reason": "connect_loop"]) >= 1)
+    #expect(metrics.sum("sidecar_connections_opened_total") < 200)
+    try sidecar.stop()
+  }
+
+  @Test(
     "A name with an IPv6 and an IPv4 address: the one that refuses is passed over",
     .enabled(if: Programs.allowsRoot && Programs.allow("unshare"), "needs root, for an /etc/hosts of its own"))
   func severalAddresses() throws {

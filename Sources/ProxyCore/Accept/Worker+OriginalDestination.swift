@@ -1,5 +1,5 @@
-// Where a redirected connection was going, and the loops that redirection can make: a connection of the proxy's own that is
-// led back to it would be connected once more, and once more, until no connection is left to anybody.
+// Where a redirected connection was going, and the loops that redirection and targets can make: a connection of the proxy's
+// own that is led back to it would be connected once more, and once more, until no connection is left to anybody.
 
 import IOUring
 
@@ -16,13 +16,16 @@ extension Worker where K: ~Copyable {
     guard
       let original = readAddress({ kernel.originalDestination(downstream, isIPv6: isIPv6, into: $0) }),
       original.ip.unmapped != local.ip.unmapped || original.port != local.port,
-      !listeners.accepts(original, at: local)
+      !listeners.accepts(original, at: local), !comesFromHere(slot, connection)
     else { return nil }
-    if asksWhoConnects(slot, connection), comesFromHere(connection) {
-      hasSeenLoop = true
-      return nil
-    }
     return original
+  }
+
+  /// Whether the connection is one of this worker's own to its listener, and thus one of a loop, as far as that is looked for.
+  mutating func comesFromHere(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) -> Bool {
+    guard asksWhoConnects(slot, connection), isOwnConnection(connection) else { return false }
+    hasSeenLoop = true
+    return true
   }
 
   /// Whether to look for a loop. In the right set-up there is none, and a look costs a system call per connection. So it
@@ -36,7 +39,7 @@ extension Worker where K: ~Copyable {
   /// Whether the client is this worker's own connection to an upstream, which was led back to the listener that it came
   /// from. That is what rules do that pass over another user than the one the proxy runs as. To come back to another
   /// listener is all right: an app that calls itself through a Service goes out and in again.
-  private mutating func comesFromHere(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
+  private mutating func isOwnConnection(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
     guard let client = connection.pointee.downstreamAddress else { return false }
     for slot in 0..<connections.highWater {
       let other = connections[slot]

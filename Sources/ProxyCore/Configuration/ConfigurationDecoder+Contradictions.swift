@@ -71,20 +71,37 @@ extension ConfigurationDecoder {
     }
   }
 
-  /// A target that leads back to the listener would multiply each connection until the descriptors are gone.
+  /// A target that leads back to its listener, at once or by way of others, would multiply each connection until the
+  /// descriptors are gone.
   private mutating func checkTarget(of listener: ListenerDraft) {
     guard let bind = listener.bind, let target = listener.target else { return }
-    let leadsBack =
-      switch target {
+    var way: [ListenerDraft] = []
+    var next = target.leads(among: draft.listeners)
+    while let current = next, way.count < draft.listeners.count {
+      guard current.path != listener.path else {
+        let through = way.isEmpty ? "(bind: \(bind))" : "by way of \(way.map(\.path).joined(separator: ", "))"
+        diagnostics.error(
+          at: listener.location(of: "target"),
+          "\(listener.path).target: \(target) leads back to this listener \(through); expected the app's own port")
+        return
+      }
+      way.append(current)
+      next = current.target?.leads(among: draft.listeners)
+    }
+  }
+}
+
+extension Target {
+  /// The listener that a connection to this target would come to.
+  fileprivate func leads(among listeners: [ListenerDraft]) -> ListenerDraft? {
+    listeners.first { listener in
+      guard let bind = listener.bind else { return false }
+      return switch self {
       case .address(let address): bind == address || (address.ip.isLoopback && bind.overlaps(address))
       case .name(let name):
         name.host == "localhost" && name.port == bind.port && (bind.ip.isLoopback || bind.ip.isUnspecified)
       case .unix, .originalDestination: false
       }
-    if leadsBack {
-      diagnostics.error(
-        at: listener.location(of: "target"),
-        "\(listener.path).target: \(target) leads back to this listener (bind: \(bind)); expected the app's own port")
     }
   }
 }
