@@ -196,7 +196,7 @@ extension Worker where K: ~Copyable {
     connection.freeTLS()
     connections.free(slot)
     links.budget.release()
-    if connections.usedCount == 0 { kernel.notify(links.controlWake) }
+    if isDraining, connections.usedCount == 0 { kernel.notify(links.controlWake) }
   }
 
   /// Counts the end of a connection and tells the access log.

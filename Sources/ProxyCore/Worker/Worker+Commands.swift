@@ -31,8 +31,10 @@ extension Worker where K: ~Copyable {
     case .updateIdentity(let context):
       identity = context
     case .stopAccepting:
+      isDraining = true
       for listener in listeners.accepting { emptyListener(listener) }
     case .closeConnections(let reason):
+      isDraining = true
       reasonToCloseArrivals = reason
       for slot in 0..<connections.highWater where connections[slot].pointee.phase.isLive {
         close(slot, connections[slot], reason)

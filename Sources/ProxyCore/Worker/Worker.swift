@@ -48,6 +48,8 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
   var listenersCloseAt: UInt64 = .max
   /// Listeners wait for `links.budget`.
   var acceptWaitsForBudget = false
+  /// Set once a drain has begun: somebody waits for the last connection to end.
+  var isDraining = false
   /// Set once every connection was told to end: those that still come out of a closing listener's queue end as well.
   var reasonToCloseArrivals: CloseReason?
   var stops = false

@@ -13,8 +13,8 @@ public struct WorkerLinks: Sendable {
   /// Nil when there is no access log.
   public var accessLog: AccessRecordQueue?
   public var budget: ConnectionBudget
-  /// The control thread's eventfd: notified whenever the worker's last connection ends and when the worker has left
-  /// its loop.
+  /// The control thread's eventfd: notified whenever the worker's last connection ends in a drain, and when the
+  /// worker has left its loop.
   public var controlWake: Descriptor
   /// Connections that this worker has room for. Only address space: a slot costs memory from its first use on.
   public var slotsMax: Int

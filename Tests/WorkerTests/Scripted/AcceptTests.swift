@@ -94,7 +94,7 @@ import Testing
     #expect(bench.script.token(of: .poll(.listener, .readable)) == nil)
     bench.turn(
       [.failed(.connect(.server), ECONNREFUSED)],
-      expecting: [.close(.server), .resetOnClose(.client), .close(.client), .notify(.control)])
+      expecting: [.close(.server), .resetOnClose(.client), .close(.client)])
     // The budget wakes its waiters through the mailbox.
     bench.command(expecting: [.poll(.listener, .readable)])
     #expect(bench.budget.usedCount == 0)

@@ -51,7 +51,7 @@ import Testing
     bench.turn([.accepted(.client, on: .listener)], expecting: WorkerBench.connecting(to: "127.0.0.1:8080"))
     bench.turn(
       [.failed(.connect(.server), ECONNREFUSED)],
-      expecting: [.close(.server), .resetOnClose(.client), .close(.client), .notify(.control)])
+      expecting: [.close(.server), .resetOnClose(.client), .close(.client)])
     let record = try #require(bench.accessLog.pop())
     #expect(record.reason == .connectRefused)
     #expect(record.errno == ECONNREFUSED)
@@ -72,6 +72,6 @@ import Testing
       ])
     bench.turn(
       [.failed(.receive(.server), ECANCELED)],
-      expecting: [.close(.client), .close(.server), .notify(.log), .notify(.control)])
+      expecting: [.close(.client), .close(.server), .notify(.log)])
   }
 }

@@ -85,7 +85,7 @@ import Testing
     bench.turn(
       [.failed(.receive(.client), ECONNRESET)],
       expecting: [.resetOnClose(.client), .resetOnClose(.server), .cancel(.receive(.server))])
-    bench.turn([.failed(.receive(.server), ECANCELED)], expecting: WorkerBench.ending())
+    bench.turn([.failed(.receive(.server), ECANCELED)], expecting: WorkerBench.ending() + [.notify(.control)])
     #expect(bench.worker.connections.usedCount == 0)
   }
 

@@ -12,7 +12,7 @@ import Testing
   private static func relaying(_ server: Descriptor) -> [Step] {
     [.receive(.client, expectsData: true), .receive(server, expectsData: false)]
   }
-  private static let givingUp: [Step] = [.close(.server), .resetOnClose(.client), .close(.client), .notify(.control)]
+  private static let givingUp: [Step] = [.close(.server), .resetOnClose(.client), .close(.client)]
 
   @Test("When one address refuses, the next is tried")
   func failover() {
@@ -68,7 +68,7 @@ import Testing
     bench.advance(seconds(1) + milliseconds(3), expecting: [.cancel(.connect(.secondServer))])
     bench.turn(
       [.failed(.connect(.secondServer), ECANCELED)],
-      expecting: [.close(.secondServer), .resetOnClose(.client), .close(.client), .notify(.control)])
+      expecting: [.close(.secondServer), .resetOnClose(.client), .close(.client)])
     #expect(bench.closed(.connectTimeout) == 1)
     #expect(bench.connectFailures(.timeout) == 2)
     bench.expectNothingHeld()
@@ -103,7 +103,6 @@ import Testing
       [.accepted(.client, on: .listener)],
       expecting: [
         .peerAddress(.client, is: WorkerBench.clientAddress), .resetOnClose(.client), .close(.client),
-        .notify(.control),
       ])
     #expect(bench.closed(.resolveFailed) == 1)
     #expect(bench.connectFailures(.resolve) == 1)
@@ -133,7 +132,7 @@ import Testing
       [.accepted(.client, on: .listener)],
       expecting: [
         .peerAddress(.client, is: WorkerBench.clientAddress), .openSocket(AF_INET, fails: error),
-        .cancel(.accept(.listener)), .resetOnClose(.client), .close(.client), .notify(.control),
+        .cancel(.accept(.listener)), .resetOnClose(.client), .close(.client),
       ])
     #expect(bench.closed(.descriptorsExhausted) == 1)
     #expect(bench.connectFailures(.descriptors) == 1)
@@ -190,7 +189,7 @@ import Testing
   private static func refused(_ local: String, _ original: Step) -> [Step] {
     [
       .peerAddress(.client, is: WorkerBench.clientAddress), .localAddress(.client, is: local), original,
-      .resetOnClose(.client), .close(.client), .notify(.control),
+      .resetOnClose(.client), .close(.client),
     ]
   }
 
@@ -208,7 +207,7 @@ import Testing
     // There is no second address to try.
     bench.turn(
       [.failed(.connect(.server), ECONNREFUSED)],
-      expecting: [.close(.server), .resetOnClose(.client), .close(.client), .notify(.control)])
+      expecting: [.close(.server), .resetOnClose(.client), .close(.client)])
     #expect(bench.closed(.connectRefused) == 1)
   }
 

@@ -16,7 +16,7 @@ import Testing
   /// An accepted connection that finds no descriptor for its upstream; `pausing` is what that does to the listeners.
   private static func refused(_ client: Descriptor = .client, pausing: [Step] = []) -> [Step] {
     [.peerAddress(client, is: WorkerBench.clientAddress), .openSocket(AF_INET, fails: EMFILE)] + pausing
-      + [.resetOnClose(client), .close(client), .notify(.control)]
+      + [.resetOnClose(client), .close(client)]
   }
 
   /// A listener that accepted a connection without a descriptor for its upstream, and pauses for the first time.

@@ -97,7 +97,7 @@ import Testing
     bench.turn([.received("hello", from: .client, buffer: 0)], expecting: [.recycle(0)])
     bench.turn(
       [.failed(.connect(.server), ECONNREFUSED)],
-      expecting: [.close(.server), .resetOnClose(.client), .close(.client), .notify(.control)])
+      expecting: [.close(.server), .resetOnClose(.client), .close(.client)])
     #expect(bench.closed(.connectRefused) == 1)
     bench.expectNothingHeld()
   }

@@ -274,7 +274,7 @@ import Testing
     bench.turn([.received("late", from: .server, buffer: 2)], expecting: [.recycle(2)])
     bench.turn([.sent(1, to: .server)], expecting: [.recycle(0)])
     #expect(bench.worker.connections.usedCount == 1)
-    bench.turn([.failed(.receive(.client), ECANCELED)], expecting: WorkerBench.ending())
+    bench.turn([.failed(.receive(.client), ECANCELED)], expecting: WorkerBench.ending() + [.notify(.control)])
     #expect(bench.closed(.shutdown) == 1)
     // What the server took counts, what was read too late to be passed on does not.
     #expect(bench.count(.relayedBufferedBytes) == 1)
@@ -311,7 +311,7 @@ import Testing
       .closeConnections(.drainDeadline),
       expecting: [.resetOnClose(.client), .resetOnClose(.server), .cancel(.connect(.server))])
     // It was established all the same.
-    bench.turn([.connected(.server)], expecting: WorkerBench.ending())
+    bench.turn([.connected(.server)], expecting: WorkerBench.ending() + [.notify(.control)])
     #expect(bench.closed(.drainDeadline) == 1)
     bench.expectNothingHeld()
   }

@@ -12,7 +12,7 @@ import Testing
   private static let inside = "10.1.0.1:80"
   private static let outside = "192.0.2.1:80"
   private static let mesh = [Configuration.MeshRule(destinations: [CIDR("10.1.0.0/16")!])]
-  private static let givingUp: [Step] = [.close(.server), .resetOnClose(.client), .close(.client), .notify(.control)]
+  private static let givingUp: [Step] = [.close(.server), .resetOnClose(.client), .close(.client)]
 
   private let identities: ScriptedIdentities
 

@@ -174,7 +174,7 @@ final class WorkerBench {
 
   /// What every regular end does last.
   static func ending(_ client: Descriptor = .client, _ server: Descriptor = .server) -> [Step] {
-    [.close(client), .close(server), .notify(.control)]
+    [.close(client), .close(server)]
   }
 
   /// How a listener ends behind its last completion: what waits in the queue is taken.
