@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -62,6 +63,26 @@ static inline int sidecar_pipe_size(int pipe) {
 static inline ssize_t sidecar_splice(int from, int to, size_t count) {
   ssize_t moved = splice(from, 0, to, 0, count, SIDECAR_SPLICE_F_MOVE | SIDECAR_SPLICE_F_NONBLOCK);
   return moved < 0 ? -errno : moved;
+}
+
+/// Bytes that a TCP peer has acknowledged, as long as others are on their way to it; -1 where none are, or nobody can tell.
+/// TCP_INFO, tcp(7). The C library's tcp_info ends before the counters: this one goes by include/uapi/linux/tcp.h.
+static inline int64_t sidecar_delivered_bytes(int socket) {
+  struct {
+    uint8_t states[8];
+    uint32_t timings[4];
+    uint32_t unacked_segments;
+    uint32_t more[19];
+    uint64_t rates[2];
+    uint64_t acknowledged_bytes;
+    uint64_t received_bytes;
+    uint32_t segments[2];
+    uint32_t unsent_bytes;
+  } info;
+  socklen_t size = sizeof info;
+  memset(&info, 0, sizeof info);
+  if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) < 0) return -1;
+  return info.unacked_segments || info.unsent_bytes ? (int64_t)info.acknowledged_bytes : -1;
 }
 
 /// CLOCK_MONOTONIC in nanoseconds, through the vDSO.

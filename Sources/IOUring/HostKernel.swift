@@ -82,6 +82,10 @@ extension HostKernel where Self: ~Copyable {
     return moved == 0 && HostKernelSupport.hasBytes(from) ? -Int(EAGAIN) : moved
   }
 
+  public mutating func deliveredBytes(_ socket: Descriptor) -> UInt64? {
+    UInt64(exactly: sidecar_delivered_bytes(socket.rawValue))
+  }
+
   public mutating func isReadable(_ socket: Descriptor) -> Bool {
     sidecar_poll_now(socket.rawValue, Int16(POLLIN)) > 0
   }

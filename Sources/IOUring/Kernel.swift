@@ -216,6 +216,9 @@ public protocol Kernel: ~Copyable {
   /// Moves bytes between a socket and a pipe without copying. Bytes moved, 0 at end of input, or `-errno`: `-EAGAIN` also for
   /// ever where the socket has come to urgent data, which only a receive gets past. splice(2).
   mutating func splice(from: Descriptor, to: Descriptor, count: Int) -> Int
+  /// Bytes that the peer has acknowledged, as long as others are on their way to it; nil where none are, or nobody can tell (a
+  /// Unix socket). TCP_INFO, tcp(7).
+  mutating func deliveredBytes(_ socket: Descriptor) -> UInt64?
   /// Whether a receive would find bytes, the end or an error now. poll(2).
   mutating func isReadable(_ socket: Descriptor) -> Bool
   mutating func shutdown(_ socket: Descriptor, _ direction: ShutdownDirection) -> Int32

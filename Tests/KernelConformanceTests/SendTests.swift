@@ -161,6 +161,25 @@ import Testing
     world.close(near)
   }
 
+  /// What the peer has acknowledged grows as it reads, and is told as long as something is left.
+  @Test(arguments: KernelKind.allCases)
+  func deliveredBytes(kind: KernelKind) throws {
+    let world = try World(kind)
+    let (near, far) = try world.pair(smallBuffers: true)
+    #expect(world.deliveredBytes(near) == nil)
+    let count = try world.fill(near)
+    let first = try #require(world.deliveredBytes(near))
+    #expect(first <= count)
+    #expect(far.read(count).count == count)
+    let deadline = world.now + 10_000_000_000
+    while world.deliveredBytes(near) != nil, world.now < deadline { world.turn(until: world.now + 1_000_000) }
+    #expect(world.deliveredBytes(near) == nil)
+    _ = try world.fill(near)
+    #expect(try #require(world.deliveredBytes(near)) > first)
+    far.close()
+    world.close(near)
+  }
+
   /// Two complete sends one after the other, the second submitted on the completion of the first, keep their order.
   @Test(arguments: KernelKind.allCases)
   func sendsInARowKeepTheirOrder(kind: KernelKind) throws {

@@ -158,6 +158,7 @@ final class World {
   func openSocket(family: Int32) -> Int32 { kernel.openSocket(family: family) }
   func openPipe(capacity: Int) -> Result<Pipe, KernelError> { kernel.openPipe(capacity: capacity) }
   func splice(from: Descriptor, to: Descriptor, count: Int) -> Int { kernel.splice(from: from, to: to, count: count) }
+  func deliveredBytes(_ socket: Descriptor) -> UInt64? { kernel.deliveredBytes(socket) }
   func isReadable(_ socket: Descriptor) -> Bool { kernel.isReadable(socket) }
   func shutdown(_ socket: Descriptor, _ direction: ShutdownDirection) -> Int32 { kernel.shutdown(socket, direction) }
   func resetOnClose(_ socket: Descriptor) { kernel.resetOnClose(socket) }

@@ -60,6 +60,10 @@ struct Connection {
   var connectedAt: UInt64
   var firstByteAt: UInt64
   var lastActivityAt: UInt64
+  /// Of the last look of `Worker.isStillDelivered`: the `lastActivityAt` of its silence, and the bytes that it found delivered;
+  /// the lower halves of both.
+  var silenceAtLook: UInt32
+  var deliveredAtLook: UInt32
   /// When `Worker.settleIn` is due; `.max` when nothing is.
   var settlingDueAt: UInt64
 
@@ -98,6 +102,8 @@ struct Connection {
     connectedAt = 0
     firstByteAt = 0
     lastActivityAt = now
+    silenceAtLook = 0
+    deliveredAtLook = 0
     settlingDueAt = .max
     self.downstreamAddress = downstreamAddress
     upstreamAddress = .none

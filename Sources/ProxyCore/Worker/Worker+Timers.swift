@@ -23,6 +23,7 @@ extension Worker where K: ~Copyable {
     case .relaying:
       let (deadline, reason) = silenceDeadline(connection)
       if kernel.now >= deadline {
+        if isStillDelivered(slot, connection) { return }
         close(slot, connection, reason)
       } else {
         if kernel.now >= connection.pointee.settlingDueAt { settleIn(slot, connection) }
@@ -37,6 +38,34 @@ extension Worker where K: ~Copyable {
   mutating func setSilenceTimer(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
     let deadline = min(silenceDeadline(connection).deadline, connection.pointee.settlingDueAt)
     timers.set(slot, deadline: deadline, in: connections)
+  }
+
+  // MARK: Slow readers
+
+  /// Nanoseconds between two looks at whether a reader that nothing was sent to for so long takes what was sent before.
+  private static var lookInterval: UInt64 { 10_000_000_000 }
+
+  /// Whether the silence is none: the kernel's send buffers hold megabytes, which a slow reader takes minutes for, and until a
+  /// third of them is free again no byte moves here. Sets the timer to look again, or for the silence that begins now.
+  private mutating func isStillDelivered(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>
+  ) -> Bool {
+    let upstream = kernel.deliveredBytes(connection.pointee.upstream)
+    let downstream = kernel.deliveredBytes(connection.pointee.downstream)
+    let delivered = UInt32(truncatingIfNeeded: (upstream ?? 0) &+ (downstream ?? 0))
+    let silence = UInt32(truncatingIfNeeded: connection.pointee.lastActivityAt)
+    let hasLooked = connection.pointee.silenceAtLook == silence
+    let hasMoved = connection.pointee.deliveredAtLook != delivered
+    connection.pointee.silenceAtLook = silence
+    connection.pointee.deliveredAtLook = delivered
+    if hasLooked, hasMoved {
+      connection.pointee.lastActivityAt = kernel.now
+      setSilenceTimer(slot, connection)
+      return true
+    }
+    guard !hasLooked, upstream != nil || downstream != nil else { return false }
+    timers.set(slot, deadline: kernel.now.addingSaturated(Self.lookInterval), in: connections)
+    return true
   }
 
   // MARK: Settling in

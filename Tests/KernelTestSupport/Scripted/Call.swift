@@ -28,6 +28,7 @@ public enum Call: Equatable, Sendable {
   case originalDestination(Descriptor, isIPv6: Bool)
   case openPipe(capacity: Int)
   case splice(from: Descriptor, to: Descriptor, count: Int)
+  case deliveredBytes(Descriptor)
   case isReadable(Descriptor)
   case shutdown(Descriptor, ShutdownDirection)
   case close(Descriptor)
@@ -97,6 +98,7 @@ struct CallPrinter {
     case .originalDestination(let socket, let isIPv6): "originalDestination(\(name(socket)), isIPv6: \(isIPv6))"
     case .openPipe(let capacity): "openPipe(\(capacity))"
     case .splice(let source, let sink, let count): "splice(\(name(source)) → \(name(sink)), \(count))"
+    case .deliveredBytes(let socket): "deliveredBytes(\(name(socket)))"
     case .isReadable(let socket): "isReadable(\(name(socket)))"
     case .shutdown(let socket, let direction): "shutdown(\(name(socket)), \(direction))"
     case .close(let descriptor): "close(\(name(descriptor)))"

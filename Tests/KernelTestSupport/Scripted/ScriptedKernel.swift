@@ -107,6 +107,10 @@ public struct ScriptedKernel: Kernel, ~Copyable {
     Int(Self.result(script.perform(.splice(from: from, to: to, count: count)), otherwise: -EIO))
   }
 
+  public mutating func deliveredBytes(_ socket: Descriptor) -> UInt64? {
+    UInt64(exactly: Self.result(script.perform(.deliveredBytes(socket)), otherwise: -1))
+  }
+
   public mutating func isReadable(_ socket: Descriptor) -> Bool {
     Self.result(script.perform(.isReadable(socket)), otherwise: 0) > 0
   }

@@ -95,6 +95,11 @@ public struct Step: Sendable {
     Step(call: .splice(from: source, to: sink, count: count), answer: .result(moves))
   }
 
+  /// - Parameter count: nil where none are on their way.
+  public static func deliveredBytes(_ socket: Descriptor, are count: Int?) -> Step {
+    Step(call: .deliveredBytes(socket), answer: .result(count ?? -1))
+  }
+
   public static func isReadable(_ socket: Descriptor, is answer: Bool) -> Step {
     Step(call: .isReadable(socket), answer: .result(answer ? 1 : 0))
   }

@@ -100,6 +100,10 @@ public struct SimulatedKernel: Kernel, ~Copyable {
     world.splice(from: from, to: to, count: count)
   }
 
+  public mutating func deliveredBytes(_ socket: Descriptor) -> UInt64? {
+    world.stream(socket)?.deliveredCount.map(UInt64.init)
+  }
+
   public mutating func isReadable(_ socket: Descriptor) -> Bool { world.isReadable(socket) }
 
   public mutating func shutdown(_ socket: Descriptor, _ direction: ShutdownDirection) -> Int32 {

@@ -104,6 +104,12 @@ public final class SimulatedStream {
     return count
   }
 
+  /// Bytes that have arrived at the other end, as long as others haven't been read there.
+  var deliveredCount: Int? {
+    guard let peer, !isUnix, peer.inbox.count > 0 else { return nil }
+    return peer.sentHereCount - (peer.inbox.count - peer.arrived)
+  }
+
   /// Lets those go that wait for what follows.
   func sendHeldBack() {
     guard let peer, peer.heldBack > 0 else { return }

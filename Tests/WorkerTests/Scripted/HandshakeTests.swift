@@ -260,7 +260,10 @@ import Testing
         [.connected(server)], expecting: [.submit, .sendAnything(server), .receive(server, expectsData: false)])
       return bench.script.lastSent[server]?.count ?? 0
     }
-    let ended: [Step] = [.cancel(.receive(.client)), .cancel(.receive(.server))]
+    let ended: [Step] = [
+      .deliveredBytes(.server, are: nil), .deliveredBytes(.client, are: nil), .cancel(.receive(.client)),
+      .cancel(.receive(.server)),
+    ]
     #expect(try helloSize(after: 1) > helloSize(after: TLSContext.ticketLifetime, idle: ended) + 32)
   }
 

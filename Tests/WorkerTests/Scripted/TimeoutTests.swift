@@ -16,6 +16,9 @@ import Testing
     return settings
   }
 
+  /// The kernel has nothing left to deliver to either side.
+  private static let allDelivered: [Step] = [.deliveredBytes(.server, are: nil), .deliveredBytes(.client, are: nil)]
+
   /// Later than a deadline by more than the wheel's grain.
   private static let grain = milliseconds(3)
 
@@ -24,7 +27,8 @@ import Testing
     let bench = WorkerBench(settings: Self.settings(idle: seconds(10)))
     bench.relay()
     bench.advance(seconds(10) - 1, expecting: [])
-    bench.advance(Self.grain, expecting: [.cancel(.receive(.client)), .cancel(.receive(.server))])
+    bench.advance(
+      Self.grain, expecting: Self.allDelivered + [.cancel(.receive(.client)), .cancel(.receive(.server))])
     bench.turn([.failed(.receive(.client), ECANCELED)], expecting: [])
     bench.turn([.failed(.receive(.server), ECANCELED)], expecting: WorkerBench.ending())
     #expect(bench.closed(.idleTimeout) == 1)
@@ -44,7 +48,8 @@ import Testing
       bench.turn([.sent(1, to: .client)], expecting: [.recycle(buffer)])
     }
     bench.advance(seconds(10) - 1, expecting: [])
-    bench.advance(Self.grain, expecting: [.cancel(.receive(.client)), .cancel(.receive(.server))])
+    bench.advance(
+      Self.grain, expecting: Self.allDelivered + [.cancel(.receive(.client)), .cancel(.receive(.server))])
   }
 
   @Test("A connection that times out with bytes undelivered is reset: its stream was cut")
@@ -59,7 +64,7 @@ import Testing
       expecting: [.recycle(0), .send(.server, "abc", .complete), .poll(.client, .hangUp)])
     bench.advance(
       seconds(10) + Self.grain,
-      expecting: [
+      expecting: Self.allDelivered + [
         .resetOnClose(.client), .resetOnClose(.server), .cancel(.receive(.client)), .cancel(.receive(.server)),
         .cancel(.send(.server)), .cancel(.poll(.client, .hangUp)),
       ])
@@ -84,7 +89,7 @@ import Testing
     bench.advance(seconds(10) - 1, expecting: [])
     bench.advance(
       Self.grain,
-      expecting: [
+      expecting: Self.allDelivered + [
         .resetOnClose(.client), .resetOnClose(.server), .cancel(.receive(.server)), .cancel(.poll(.client, .hangUp)),
       ])
     bench.turn([.failed(.receive(.server), ECANCELED)], expecting: [])
@@ -99,10 +104,43 @@ import Testing
     bench.relay()
     bench.halfClose()
     bench.advance(
-      seconds(5), expecting: [.cancel(.receive(.server)), .cancel(.poll(.client, .hangUp))])
+      seconds(5), expecting: Self.allDelivered + [.cancel(.receive(.server)), .cancel(.poll(.client, .hangUp))])
     bench.turn([.failed(.receive(.server), ECANCELED)], expecting: [])
     bench.turn([.failed(.poll(.client, .hangUp), ECANCELED)], expecting: WorkerBench.ending())
     #expect(bench.closed(.idleTimeout) == 1)
+  }
+
+  @Test("As long as the kernel delivers what it was given, there is no silence; when it stops, there is one more look")
+  func slowDelivery() {
+    let bench = WorkerBench(settings: Self.settings(idle: seconds(10)))
+    bench.relay()
+    let look = { (count: Int) -> [Step] in [.deliveredBytes(.server, are: nil), .deliveredBytes(.client, are: count)] }
+    // The first look has nothing to compare with. The next is ten seconds later, and a whole silence after that another.
+    bench.advance(seconds(10) + Self.grain, expecting: look(1_000))
+    bench.advance(seconds(10) + Self.grain, expecting: look(2_000) + [.keepAlive(.server)])
+    bench.advance(seconds(10) - 1, expecting: [])
+    bench.advance(Self.grain, expecting: look(2_500))
+    bench.advance(seconds(10) + Self.grain, expecting: look(3_000))
+    bench.advance(seconds(10) + Self.grain, expecting: look(3_000))
+    bench.advance(
+      seconds(10) + Self.grain, expecting: look(3_000) + [.cancel(.receive(.client)), .cancel(.receive(.server))])
+  }
+
+  @Test("A byte between two looks begins a silence of its own")
+  func byteBetweenLooks() {
+    let bench = WorkerBench(settings: Self.settings(idle: seconds(20)))
+    bench.relay()
+    let look: [Step] = [.deliveredBytes(.server, are: 7), .deliveredBytes(.client, are: nil)]
+    bench.advance(seconds(10) + Self.grain, expecting: [.keepAlive(.server)])
+    bench.advance(seconds(10) + Self.grain, expecting: look)
+    bench.advance(
+      seconds(5), [.received("x", from: .server, buffer: 0)],
+      expecting: [.send(.client, "x"), .receive(.server, expectsData: false)])
+    bench.turn([.sent(1, to: .client)], expecting: [.recycle(0)])
+    bench.advance(seconds(20) - 1, expecting: [])
+    bench.advance(Self.grain, expecting: look)
+    bench.advance(
+      seconds(10) + Self.grain, expecting: look + [.cancel(.receive(.client)), .cancel(.receive(.server))])
   }
 
   @Test("A connection that lasts is kept alive, once, and a Unix socket not at all", arguments: [false, true])
