@@ -119,6 +119,26 @@ struct CommandTests {
     #expect(!process.errorOutput.isEmpty && process.output.isEmpty)
   }
 
+  @Test("validate tells what would stop run on this host, and shows what is in effect")
+  func validateTriesHost() throws {
+    // TEST-NET-3, RFC 5737: nobody's address.
+    let refused = try SidecarProcess.run(
+      [
+        "validate", "--forward", "203.0.113.1:\(try Ports.free())=127.0.0.1:80",
+        "--access-log-path", "/nonexistent/access.log",
+      ], in: directory)
+    #expect(try refused.wait() == .exited(2))
+    #expect(refused.errorOutput.contains("listener forward-1: can't bind 203.0.113.1:"))
+    #expect(refused.errorOutput.contains("access log /nonexistent/access.log: can't open: No such file or directory"))
+    #expect(refused.output.contains("\nin effect:\n  workers: auto\n"))
+
+    let app = try AppServer.echo()
+    let log = directory.file("access.log")
+    let taken = try output(["validate", "--forward", "\(app.endpoint)=127.0.0.1:80", "--access-log-path", log])
+    #expect(taken.contains("warning: listener forward-1: can't bind \(app.endpoint): Address already in use"))
+    #expect(!Files.exists(log))
+  }
+
   @Test("version is the version of the metrics, too")
   func version() throws {
     let sidecar = try SidecarProcess([.init(to: try AppServer.echo())])

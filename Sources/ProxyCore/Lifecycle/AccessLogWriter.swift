@@ -173,9 +173,13 @@ final class AccessLogWriter: Sendable {
     do throws(AccessLogFile.OpenFailure) {
       return try AccessLogFile.open(path)
     } catch {
-      throw StartError(
-        "access log \(path): can't open: \(String(cString: strerror(error.errno))); "
-          + "choose a path that uid \(geteuid()) can write to (accessLog.path) or turn it off (accessLog.format: off)")
+      throw refusal(path, error.errno)
     }
+  }
+
+  static func refusal(_ path: String, _ error: Int32) -> StartError {
+    StartError(
+      "access log \(path): can't open: \(String(cString: strerror(error))); "
+        + "choose a path that uid \(geteuid()) can write to (accessLog.path) or turn it off (accessLog.format: off)")
   }
 }

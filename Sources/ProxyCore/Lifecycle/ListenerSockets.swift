@@ -59,10 +59,24 @@ struct ListenerSockets {
   private static func bound(
     _ listener: Configuration.Listener, to address: SocketAddress, sharesPort: Bool
   ) throws(StartError) -> Descriptor {
+    do throws(Refusal) {
+      return try bound(to: address, sharesPort: sharesPort)
+    } catch {
+      throw refusal(listener, error.verb, error.errno)
+    }
+  }
+
+  /// What was refused of a socket.
+  struct Refusal: Error {
+    var verb: String
+    var errno: Int32
+  }
+
+  static func bound(to address: SocketAddress, sharesPort: Bool) throws(Refusal) -> Descriptor {
     let family = address.ip.family == .ipv4 ? AF_INET : AF_INET6
     let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
     let descriptor = socket(family, kind, 0)
-    guard descriptor >= 0 else { throw refusal(listener, "open a socket for", errno) }
+    guard descriptor >= 0 else { throw Refusal(verb: "open a socket for", errno: errno) }
     // A restart must not wait for the old process's connections to leave TIME_WAIT.
     set(descriptor, SOL_SOCKET, SO_REUSEADDR, 1)
     if sharesPort { set(descriptor, SOL_SOCKET, SO_REUSEPORT, 1) }
@@ -72,7 +86,7 @@ struct ListenerSockets {
     guard result == 0 else {
       let error = errno
       close(descriptor)
-      throw refusal(listener, "bind", error)
+      throw Refusal(verb: "bind", errno: error)
     }
     return Descriptor(rawValue: descriptor)
   }

@@ -35,7 +35,12 @@ struct Validate: ParsableCommand {
     obstacles += report(Confinement(configuration, configurationPath: options.path))
     obstacles += report(configuration.identity)
     report(CPUBudget.read(), configuration)
+    let preflight = Preflight(configuration)
+    for warning in preflight.warnings { print("warning: \(warning)") }
+    obstacles += preflight.obstacles
     print("metrics and health: http://\(configuration.metrics.bind), control: http://\(configuration.admin.bind)")
+    print("in effect:")
+    for line in configuration.render().split(separator: "\n") { print("  \(line)") }
     guard obstacles.isEmpty else { throw CommandFailure(lines: obstacles, code: 2) }
   }
 
