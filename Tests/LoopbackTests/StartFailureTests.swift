@@ -104,4 +104,24 @@ struct StartFailureTests {
     #expect([.exited(1), .exited(2)].contains(try process.wait()))
     #expect(process.errorOutput.contains(log), "\(process.errorOutput)")
   }
+
+  @Test("Too few open files for a start: one line with the mend, and exit 1", arguments: [8, 12, 24])
+  func fewOpenFiles(limit: Int) throws {
+    let sidecar = try SidecarProcess(
+      [.init(target: "127.0.0.1:9")], launcher: ["prlimit", "--nofile=\(limit)"], awaitsReadiness: false)
+    #expect(try sidecar.process.wait() == .exited(1))
+    #expect(sidecar.process.errorOutput.contains("\(limit) open files are not enough for 1 worker; raise the limit"))
+  }
+
+  @Test("Started without standard streams, it opens nothing in their place")
+  func closedStandardStreams() throws {
+    let sidecar = try SidecarProcess(
+      [.init(to: try AppServer.echo())], settings: ["accessLog": "{format: off}"],
+      launcher: ["sh", "-c", "exec \"$@\" <&- >&- 2>&-", "sh"])
+    try sidecar.connect().ping()
+    for stream in 0...2 {
+      #expect(try Files.target(ofLink: "/proc/\(sidecar.process.pid)/fd/\(stream)") == "/dev/null")
+    }
+    try sidecar.stop()
+  }
 }

@@ -28,6 +28,9 @@ public struct DescriptorBudget: Sendable, Equatable {
     return process + endpoints + workers * (perWorker + listeners)
   }
 
+  /// Fewer are not enough to start with: what `reserve` counts, but for clients of the endpoints and what is open for a moment.
+  var startMin: Int { 20 + workers * (4 + listeners) }
+
   /// Two sockets.
   static let descriptorsPerConnection = 2
   /// Two ends.

@@ -121,6 +121,7 @@ public final class Proxy: Sendable {
     var sockets: [[Descriptor]] = []
     var active: [ActiveListener] = []
     do throws(StartError) {
+      try Proxy.checkDescriptorLimit(configuration, workers: workerCount, descriptorLimit)
       for listener in configuration.listeners {
         let opened = try ListenerSockets.open(listener, workers: workerCount)
         sockets.append(opened.descriptors)
@@ -265,6 +266,16 @@ public final class Proxy: Sendable {
     var settings = WorkerSettings(configuration.timeouts)
     settings.pipesMax = budget.pipesMax(beside: connections) / workers
     return (connections, settings)
+  }
+
+  private static func checkDescriptorLimit(
+    _ configuration: Configuration, workers: Int, _ limit: Int
+  ) throws(StartError) {
+    let needed = DescriptorBudget(limit: limit, workers: workers, listeners: configuration.listeners.count).startMin
+    guard limit < needed else { return }
+    throw StartError(
+      "\(limit) open files are not enough for \(workers) worker\(workers == 1 ? "" : "s"); "
+        + "raise the limit (ulimit -n) to \(needed) at the least, and by two for each connection")
   }
 
   static func warn(ofLimit limit: Int, _ configuration: Configuration, _ descriptorLimit: Int, _ log: Log) {

@@ -70,6 +70,7 @@ struct Run: ParsableCommand {
 /// What a process that serves does before anything else.
 enum ProcessSetup {
   static func prepare() {
+    holdStandardStreams()
     WipingMemory.install()
     SignalDescriptor.blockSignals()
     // One heap for all threads: none of them allocates on its hot path, and each further arena would hold on to memory
@@ -77,6 +78,14 @@ enum ProcessSetup {
     mallopt(M_ARENA_MAX, 1)
     mallopt(M_MMAP_THRESHOLD, 65_536)
     mallopt(M_TRIM_THRESHOLD, 65_536)
+  }
+
+  /// Whoever starts us without standard streams gets /dev/null in their place: else the next descriptors that are opened would
+  /// be them, and lines of the log would go into a client's socket.
+  private static func holdStandardStreams() {
+    var descriptor: Int32
+    repeat { descriptor = open("/dev/null", O_RDWR) } while 0...STDERR_FILENO ~= descriptor
+    if descriptor > STDERR_FILENO { close(descriptor) }
   }
 
   /// Gives the code back that only the start needed: reading arguments, YAML and the set-up of all that is running now.
