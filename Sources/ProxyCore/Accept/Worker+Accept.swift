@@ -86,10 +86,9 @@ extension Worker where K: ~Copyable {
 
   private mutating func armAccept(_ id: ListenerID) {
     guard let listener = listeners[id], listener.phase != .closing, listener.waiting == .nothing else { return }
-    let isRoomy = links.budget.available > Self.backlogMax * links.budget.workerCount
     // A multishot accept takes a whole backlog before one upstream socket is opened. While descriptors are short,
     // connections are taken one by one instead, so that each finds a descriptor for its upstream or stays where it is.
-    if isRoomy && acceptRetryDelay == AcceptBackOff.delayMin {
+    if !limitIsNear && acceptRetryDelay == AcceptBackOff.delayMin {
       listeners[id]?.waiting = .accept
       kernel.submitAccept(listener.descriptor, multishot: true, token: acceptToken(id))
     } else if links.budget.available > 0 {
@@ -119,11 +118,23 @@ extension Worker where K: ~Copyable {
       break
     }
     // Near the limit a multishot accept gives way to a poll.
-    if !completion.isFinal, links.budget.available <= Self.backlogMax * links.budget.workerCount {
-      cancelAccept(id, listener)
-    }
+    if !completion.isFinal, limitIsNear { cancelAccept(id, listener) }
     if completion.isFinal {
       if listener.phase == .closing { finishRemoving(id) } else if acceptRetryAt == .max { armAccept(id) }
+    }
+  }
+
+  /// Whether fewer permits are left than all workers' multishot accepts could take at once.
+  private var limitIsNear: Bool { links.budget.available <= Self.backlogMax * links.budget.workerCount }
+
+  /// The limit may have come near without a connection.
+  mutating func limitChanged() {
+    if limitIsNear { cancelAccepts() }
+  }
+
+  private mutating func cancelAccepts() {
+    for id in listeners.accepting {
+      if let listener = listeners[id], listener.waiting == .accept { cancelAccept(id, listener) }
     }
   }
 
@@ -161,9 +172,7 @@ extension Worker where K: ~Copyable {
     metrics.add(WorkerMetrics.Cell.acceptPausedByDescriptors.rawValue)
     acceptRetryAt = kernel.now &+ acceptRetryDelay
     acceptRetryDelay = min(acceptRetryDelay &* 2, AcceptBackOff.delayMax)
-    for id in listeners.accepting {
-      if let listener = listeners[id], listener.waiting == .accept { cancelAccept(id, listener) }
-    }
+    cancelAccepts()
   }
 
   private mutating func waitForBudget() {

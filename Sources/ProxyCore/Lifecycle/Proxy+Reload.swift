@@ -49,9 +49,9 @@ extension Proxy {
       log.warning("changed, but in effect only after a restart: \(plan.needsRestart.joined(separator: ", "))")
     }
     let (limit, settings) = Proxy.limits(effective, workers: workers.count, descriptorLimit: descriptorLimit)
-    post(.updateSettings(settings))
     if effective.limits != running.limits { Proxy.warn(ofLimit: limit, effective, descriptorLimit, log) }
     budget.setLimit(limit)
+    post(.updateSettings(settings))
     log.setLevel(effective.log.level)
     log.setFormat(effective.log.format)
     if effective.accessLog != running.accessLog { accessLog?.reopen(effective.accessLog) }

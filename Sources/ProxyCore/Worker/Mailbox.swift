@@ -14,7 +14,8 @@ public enum WorkerCommand: Sendable {
   case removeListener(ListenerID)
   /// Closes the socket at once, even if it has been told to do so in a moment; its connections live on.
   case closeListener(ListenerID)
-  /// New timeouts, for connections that are accepted from now on.
+  /// New timeouts, which count for connections that are there when their timers are set the next time, and a look at the limit
+  /// on connections, which may have changed.
   case updateSettings(WorkerSettings)
   /// Who this sidecar is from now on; connections that have begun their handshake keep what they have.
   case updateIdentity(TLSContext)

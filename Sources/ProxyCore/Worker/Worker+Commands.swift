@@ -28,6 +28,7 @@ extension Worker where K: ~Copyable {
       closeListener(listener)
     case .updateSettings(let settings):
       self.settings = settings
+      limitChanged()
     case .updateIdentity(let context):
       identity = context
     case .stopAccepting:

@@ -134,6 +134,17 @@ import Testing
     bench.turn([.failed(.accept(.listener), ECANCELED)], expecting: [.poll(.listener, .readable)])
   }
 
+  @Test("A reload that lowers the limit is no later: the first connection after it is taken one by one")
+  func loweredByReload() {
+    let bench = WorkerBench()
+    bench.listen(WorkerBench.plan(to: Self.target))
+    bench.budget.setLimit(10)
+    let settings = WorkerSettings(Configuration.Timeouts())
+    bench.command(.updateSettings(settings), expecting: [.cancel(.accept(.listener))])
+    bench.turn([.failed(.accept(.listener), ECANCELED)], expecting: [.poll(.listener, .readable)])
+    bench.command(.updateSettings(settings), expecting: [])
+  }
+
   @Test("Descriptors that run out while polling pause accepting as well, and the permit is given back")
   func descriptorsWhilePolling() {
     let bench = Self.bench(limit: 8)
