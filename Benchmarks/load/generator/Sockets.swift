@@ -7,15 +7,15 @@ import IOUring
 
 /// What happened to a socket.
 struct SocketEvent {
-  enum Kind: UInt64 {
+  enum Kind {
     /// A connection attempt has ended: 0 or `-errno`.
-    case connected = 1
+    case connected
     /// A connection has arrived in a fresh slot. Its result is void.
-    case accepted = 2
+    case accepted
     /// Bytes, 0 at end of stream, or `-errno`.
-    case received = 3
+    case received
     /// Everything was sent (the number of bytes), or `-errno`.
-    case sent = 4
+    case sent
   }
 
   var slot: Int
@@ -35,11 +35,21 @@ struct Sockets: ~Copyable {
   private var unusedSlot = 0
   private var freeSlots: [Int] = []
 
+  /// What the ring completes; zero is no token. A receive waits for bytes, unless the last one left some, and a send that comes short for room.
+  private enum Step: UInt64 {
+    case connected = 1
+    case accepted, readable, received, writable, sent
+  }
+
   private struct State {
     var descriptor = Descriptor.none
     /// What is left of the send in flight.
     var unsent = UnsafeRawBufferPointer(start: nil, count: 0)
     var sendBytes = 0
+    /// Where the receive in flight puts its bytes.
+    var room = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+    /// The last receive left bytes in the socket.
+    var hasMore = false
     var isSending = false
     var isReceiving = false
     var isClosing = false
@@ -114,12 +124,30 @@ struct Sockets: ~Copyable {
     states[slot].unsent = bytes
     states[slot].sendBytes = bytes.count
     states[slot].isSending = true
-    ring.submitSend(states[slot].descriptor, bytes, mode: .complete, token: Sockets.token(slot, .sent))
+    submitSend(slot)
   }
 
   mutating func receive(_ slot: Int, into bytes: UnsafeMutableRawBufferPointer) {
+    states[slot].room = bytes
     states[slot].isReceiving = true
-    ring.submitReceive(states[slot].descriptor, into: bytes, token: Sockets.token(slot, .received))
+    if states[slot].hasMore { submitReceive(slot) } else { awaitBytes(slot) }
+  }
+
+  private mutating func submitSend(_ slot: Int) {
+    ring.submitSend(
+      states[slot].descriptor, states[slot].unsent, mode: .immediate, token: Sockets.token(slot, Step.sent))
+  }
+
+  private mutating func awaitRoom(_ slot: Int) {
+    ring.submitPoll(states[slot].descriptor, for: .writable, token: Sockets.token(slot, Step.writable))
+  }
+
+  private mutating func submitReceive(_ slot: Int) {
+    ring.submitReceive(states[slot].descriptor, into: states[slot].room, token: Sockets.token(slot, Step.received))
+  }
+
+  private mutating func awaitBytes(_ slot: Int) {
+    ring.submitPoll(states[slot].descriptor, for: .readable, token: Sockets.token(slot, Step.readable))
   }
 
   /// Closes a socket as soon as nothing is in flight; no more events come from it. Its slot is free afterwards.
@@ -139,7 +167,7 @@ struct Sockets: ~Copyable {
   mutating func next() -> SocketEvent? {
     while let completion = ring.nextCompletion() {
       let slot = Int(completion.token.rawValue >> 3)
-      switch SocketEvent.Kind(rawValue: completion.token.rawValue & 7)! {
+      switch Step(rawValue: completion.token.rawValue & 7)! {
       case .accepted:
         if completion.isFinal {
           ring.submitAccept(listener, multishot: true, token: Sockets.token(0, .accepted))
@@ -151,17 +179,22 @@ struct Sockets: ~Copyable {
         return SocketEvent(slot: slot, kind: .accepted, result: 0)
       case .connected:
         return SocketEvent(slot: slot, kind: .connected, result: Int(completion.result))
-      case .received:
+      case .readable where !states[slot].isClosing:
+        submitReceive(slot)
+      case .received where completion.result == -EAGAIN && !states[slot].isClosing:
+        awaitBytes(slot)
+      case .readable, .received:
         states[slot].isReceiving = false
+        states[slot].hasMore = completion.flags.contains(.socketNonEmpty)
         if closeIfQuiet(slot) { continue }
         return SocketEvent(slot: slot, kind: .received, result: Int(completion.result))
-      case .sent:
-        if completion.result > 0, Int(completion.result) < states[slot].unsent.count, !states[slot].isClosing {
-          let rest = UnsafeRawBufferPointer(rebasing: states[slot].unsent[Int(completion.result)...])
-          states[slot].unsent = rest
-          ring.submitSend(states[slot].descriptor, rest, mode: .complete, token: Sockets.token(slot, .sent))
-          continue
-        }
+      case .writable where !states[slot].isClosing:
+        submitSend(slot)
+      case .sent where isShort(completion.result, of: states[slot].unsent.count) && !states[slot].isClosing:
+        let taken = Int(max(completion.result, 0))
+        states[slot].unsent = UnsafeRawBufferPointer(rebasing: states[slot].unsent[taken...])
+        awaitRoom(slot)
+      case .writable, .sent:
         states[slot].isSending = false
         if closeIfQuiet(slot) { continue }
         let result = completion.result < 0 ? Int(completion.result) : states[slot].sendBytes
@@ -185,9 +218,12 @@ struct Sockets: ~Copyable {
     return true
   }
 
-  private static func token(_ slot: Int, _ kind: SocketEvent.Kind) -> Token {
-    Token(rawValue: UInt64(slot) << 3 | kind.rawValue)
+  /// Whether a send has left something to be sent when there is room.
+  private func isShort(_ result: Int32, of count: Int) -> Bool {
+    result == -EAGAIN || (result >= 0 && Int(result) < count)
   }
+
+  private static func token(_ slot: Int, _ step: Step) -> Token { Token(rawValue: UInt64(slot) << 3 | step.rawValue) }
 
   /// Bytes from one slot's buffers to the next one's. An odd number of cache lines more than the buffers, since
   /// buffers at equal offsets of big powers of two would all compete for the same few ways of the cache.

@@ -112,6 +112,7 @@ struct MessageKernel: Kernel, ~Copyable {
   mutating func configureStream(_ socket: Descriptor) { systemCalls += 1 }
   mutating func keepAlive(_ socket: Descriptor) { systemCalls += 1 }
   mutating func sendUnpaced(_ socket: Descriptor) { systemCalls += 1 }
+  mutating func sendHeldBack(_ socket: Descriptor) { systemCalls += 1 }
   mutating func close(_ descriptor: Descriptor) { systemCalls += 1 }
   mutating func resetOnClose(_ socket: Descriptor) { systemCalls += 1 }
   mutating func notify(_ event: Descriptor) { systemCalls += 1 }
@@ -139,6 +140,11 @@ struct MessageKernel: Kernel, ~Copyable {
   }
 
   mutating func splice(from: Descriptor, to: Descriptor, count: Int) -> Int { Int(fails(EAGAIN)) }
+
+  mutating func deliveredBytes(_ socket: Descriptor) -> UInt64? {
+    systemCalls += 1
+    return nil
+  }
 
   mutating func isReadable(_ socket: Descriptor) -> Bool {
     systemCalls += 1
