@@ -56,7 +56,7 @@ public struct DrainMachine: Sendable, Equatable {
     case .serving, .drained, .ended: nil
     case .grace: graceEndsAt
     // Past it there was no connection to cut, but one may still come out of a queue.
-    case .draining: deadlineAt > now ? deadlineAt : now.addingWithoutOverflow(Self.lateInterval)
+    case .draining: deadlineAt > now ? deadlineAt : now.addingSaturated(Self.lateInterval)
     // Past it without an end of the process, connections that are stuck are all that is waited for.
     case .closing: closingEndsAt > now ? closingEndsAt : nil
     }
@@ -75,7 +75,7 @@ public struct DrainMachine: Sendable, Equatable {
       return [.stopWorkers]
     case .drained:
       phase = .closing
-      closingEndsAt = now.addingWithoutOverflow(Self.closingTimeout)
+      closingEndsAt = now.addingSaturated(Self.closingTimeout)
       return [.stopWorkers]
     }
   }
@@ -95,7 +95,7 @@ public struct DrainMachine: Sendable, Equatable {
     actions.append(.stopWorkers)
     endsProcess = true
     phase = .closing
-    closingEndsAt = now.addingWithoutOverflow(Self.closingTimeout)
+    closingEndsAt = now.addingSaturated(Self.closingTimeout)
     return actions
   }
 
@@ -113,7 +113,7 @@ public struct DrainMachine: Sendable, Equatable {
     }
     if phase == .draining, now >= deadlineAt, connections > 0 {
       phase = .closing
-      closingEndsAt = now.addingWithoutOverflow(Self.closingTimeout)
+      closingEndsAt = now.addingSaturated(Self.closingTimeout)
       actions.append(.closeConnections(.drainDeadline))
     }
     // Workers carry `stopAccepting` out a moment after it was said: a connection that slipped in meanwhile is seen by
@@ -130,16 +130,8 @@ public struct DrainMachine: Sendable, Equatable {
 
   private mutating func begin(now: UInt64) -> [Action] {
     phase = .grace
-    graceEndsAt = now.addingWithoutOverflow(grace)
-    deadlineAt = now.addingWithoutOverflow(deadline)
+    graceEndsAt = now.addingSaturated(grace)
+    deadlineAt = now.addingSaturated(deadline)
     return []
-  }
-}
-
-extension UInt64 {
-  /// A deadline beyond the end of the clock never comes.
-  fileprivate func addingWithoutOverflow(_ span: UInt64) -> UInt64 {
-    let (sum, overflow) = addingReportingOverflow(span)
-    return overflow ? .max : sum
   }
 }

@@ -82,8 +82,8 @@ extension Worker where K: ~Copyable {
   }
 
   /// Nobody reads from a side whose FIN came, or whose bytes the other side doesn't take: only a poll tells of its
-  /// reset then; after a FIN it is armed with a delay, see `settleIn`. Armed once, it stays for the rest of the connection, so that a sink that is full now and then costs
-  /// nothing more.
+  /// reset then; after a FIN it is armed with a delay, see `settleIn`. Armed once, it stays for the rest of the connection,
+  /// so that a sink that is full now and then costs nothing more.
   mutating func watchForReset(
     _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ side: Side
   ) {
@@ -128,7 +128,7 @@ extension Worker where K: ~Copyable {
     connection.pointee.isUndecided = false
     settle(connection, .none)
     timers.clear(slot, in: connections)
-    resetOnClose(connection, reason)
+    resetIfCut(connection, reason)
     for direction in [Direction.toUpstream, .toDownstream] {
       let half = connection.half(direction)
       leaveSpliced(half)
@@ -143,7 +143,7 @@ extension Worker where K: ~Copyable {
 
   /// Has the closes send a reset in place of a FIN where the stream was cut and must not look complete. The encrypted
   /// side of a TLS failure is spared: its peer is to read the alert, and does not take a FIN for a clean end.
-  private mutating func resetOnClose(_ connection: UnsafeMutablePointer<Connection>, _ reason: CloseReason) {
+  private mutating func resetIfCut(_ connection: UnsafeMutablePointer<Connection>, _ reason: CloseReason) {
     guard reason.cutsStream || connection.holdsBytes else { return }
     let spared = reason.isTLSFailure ? connection.pointee.tls?.pointee.side : nil
     for side in [Side.downstream, .upstream] where side != spared {

@@ -1,7 +1,7 @@
-/// Tells the mesh's TLS from everything else by a connection's first bytes. A permissive listener peeks at them (MSG_PEEK),
-/// asks here, and leaves them where they are: whoever takes the connection reads them from the start.
+/// Tells the mesh's TLS from everything else by a connection's first bytes. A permissive listener keeps what it receives and
+/// asks here with all of it; whoever takes the connection gets it from the start.
 
-/// Looks at a prefix of what a client sent. Stateless, since a peek begins at the first byte each time. Total: any bytes
+/// Looks at a prefix of what a client sent. Stateless, since each look begins at the first byte. Total: any bytes
 /// give an answer, in time proportional to the number of records and extensions.
 enum ClientHelloInspector {
   enum Verdict: Equatable, Sendable {

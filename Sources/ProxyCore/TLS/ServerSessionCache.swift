@@ -1,5 +1,6 @@
 /// The sessions that clients may resume: what stands behind the tickets that our listeners give out. All workers share one,
-/// and a new `TLSContext` takes it over from the one before as long as the trust bundle is the same.
+/// and a new `TLSContext` takes it over from the one before as long as the trust bundle and our own name
+/// are the same.
 
 import COpenSSL
 import Glibc

@@ -31,17 +31,6 @@ struct TLSEngine: ~Copyable {
     get { state.pointee.now }
     nonmutating set { state.pointee.now = newValue }
   }
-
-  /// libssl's own words for the last failure of any session, for a debug log; nil when it had none.
-  ///
-  /// Made when it is asked for, since most failures are only counted.
-  var lastErrorText: String? {
-    guard state.pointee.lastError != 0 else { return nil }
-    return withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { text in
-      ERR_error_string_n(state.pointee.lastError, text.baseAddress, text.count)
-      return String(cString: text.baseAddress!)
-    }
-  }
 }
 
 extension TLSEngine {
@@ -66,8 +55,6 @@ extension TLSEngine {
     var refusal: TLSFailure?
     /// Where the session being driven keeps tickets; nil when it keeps none.
     var ticketKey: TicketKey?
-    /// The error behind the last failure, as ERR_get_error(3) packs it.
-    var lastError: UInt = 0
 
     var verifiedLeaves = VerifiedLeafCache()
     var tickets = ClientTicketCache()

@@ -6,28 +6,19 @@ import COpenSSL
 extension TLSFailure {
   /// Empties the calling thread's error queue and names the reason in it.
   ///
-  /// The first entry that says something about the peer wins: libssl queues the cause before its consequences. Returns
-  /// the entry as well, packed as ERR_get_error(3) packs it, for `TLSEngine.lastError`; zero when the queue was empty.
-  static func drainErrorQueue() -> (failure: TLSFailure, error: UInt) {
-    var first: UInt = 0
+  /// The first entry that says something about the peer wins: libssl queues the cause before its consequences.
+  static func drainErrorQueue() -> TLSFailure {
     var failure: TLSFailure?
     var cameFromProtocol = false
     while case let error = ERR_get_error(), error != 0 {
-      if first == 0 { first = error }
-      if ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE {
-        failure = .outOfMemory
-        first = error
-      }
+      if ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE { failure = .outOfMemory }
       guard ERR_GET_LIB(error) == ERR_LIB_SSL else { continue }
       cameFromProtocol = true
-      if failure == nil, let reason = TLSFailure(sslReason: ERR_GET_REASON(error)) {
-        failure = reason
-        first = error
-      }
+      if failure == nil { failure = TLSFailure(sslReason: ERR_GET_REASON(error)) }
     }
     // What libssl complains about without a name of ours is a message that it could not make sense of; an error of
     // libcrypto alone (a point off the curve goes through libssl as well) is not the peer's doing.
-    return (failure ?? (cameFromProtocol ? .malformedMessage : .internalError), first)
+    return failure ?? (cameFromProtocol ? .malformedMessage : .internalError)
   }
 
   /// The failure that one of libssl's reason codes stands for; nil for codes that say nothing about the peer.

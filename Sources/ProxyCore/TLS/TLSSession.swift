@@ -148,8 +148,7 @@ extension TLSSession {
 
   /// Empties the error queue after a call that failed for good and names the reason.
   func failure() -> TLSFailure {
-    let (failure, error) = TLSFailure.drainErrorQueue()
-    engine.pointee.lastError = error
+    let failure = TLSFailure.drainErrorQueue()
     return engine.pointee.refusal ?? failure
   }
 }

@@ -54,7 +54,7 @@ public struct PrincipalBytes: @unchecked Sendable {
 
 /// A single-producer, single-consumer ring of access records: the worker pushes, the log's thread pops.
 public final class AccessRecordQueue: Sendable {
-  /// Records that wait for the log at most; 1,024 × about 300 bytes per worker, resident as far as it was ever filled.
+  /// Records that wait for the log at most; 1,024 × about 400 bytes per worker, resident as far as it was ever filled.
   public static let capacity = 1_024
 
   /// An eventfd that the log's thread sleeps on; shared by all workers' queues.

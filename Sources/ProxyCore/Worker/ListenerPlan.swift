@@ -7,7 +7,8 @@ public struct ListenerID: Hashable, Sendable {
   public init(rawValue: Int) { self.rawValue = rawValue }
 }
 
-/// One listener's rules. Replaced as a whole on reload; connections that are under way keep what they began with.
+/// One listener's rules. Replaced as a whole on reload. A connection that relays is left alone by new ones; one that is still
+/// on its way to that is judged by those of the moment.
 public struct ListenerPlan: Sendable {
   public enum Destination: Sendable {
     /// Tried in order; none while the target's name has not been resolved.

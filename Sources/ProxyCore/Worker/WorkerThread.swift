@@ -8,7 +8,7 @@ import Synchronization
 /// A running worker.
 public final class WorkerThread: Sendable {
   private let ended = Atomic<Bool>(false)
-  private let thread = Mutex<pthread_t?>(nil)
+  private let thread = Mutex<PosixThread?>(nil)
   private let controlWake: Descriptor
 
   private init(controlWake: Descriptor) {
@@ -24,10 +24,10 @@ public final class WorkerThread: Sendable {
     switch engine {
     case .ioUring:
       let ring = RingWorker(ring: try Ring(), links: links, settings: settings)
-      try worker.launch { ring.run() }
+      try worker.launch(links.index) { ring.run() }
     case .epoll:
       let epoll = EpollWorker(epoll: try Epoll(), links: links, settings: settings)
-      try worker.launch { epoll.run() }
+      try worker.launch(links.index) { epoll.run() }
     }
     return worker
   }
@@ -37,44 +37,25 @@ public final class WorkerThread: Sendable {
 
   /// Waits for the thread to end. Once, from one thread.
   public func join() {
-    if let thread = thread.withLock({ $0 }) { pthread_join(thread, nil) }
+    thread.withLock { $0 }?.join()
   }
 
   /// A worker calls little and recurses never; the default of 8 MiB would only be address space, but it counts
   /// against `ulimit -v`.
   private static var stackBytes: Int { 524_288 }
 
-  private func launch(_ body: @escaping @Sendable () -> Void) throws(RingError) {
-    let start = Unmanaged.passRetained(
-      ThreadStart {
+  private func launch(_ index: Int, _ body: @escaping @Sendable () -> Void) throws(RingError) {
+    do throws(KernelError) {
+      let thread = try PosixThread.make(name: "worker \(index)", stackBytes: Self.stackBytes) {
         body()
         self.ended.store(true, ordering: .releasing)
         EventDescriptor.notify(self.controlWake)
-      })
-    var attributes = pthread_attr_t()
-    pthread_attr_init(&attributes)
-    defer { pthread_attr_destroy(&attributes) }
-    pthread_attr_setstacksize(&attributes, Self.stackBytes)
-    var created = pthread_t()
-    let result = pthread_create(
-      &created, &attributes,
-      { argument in
-        Unmanaged<ThreadStart>.fromOpaque(argument!).takeRetainedValue().body()
-        return nil
-      }, start.toOpaque())
-    guard result == 0 else {
-      start.release()
-      throw RingError(operation: "pthread_create", errno: result)
+      }
+      self.thread.withLock { $0 = thread }
+    } catch {
+      throw RingError(operation: "pthread_create", errno: error.errno)
     }
-    thread.withLock { $0 = created }
   }
-}
-
-/// Carries the thread's work through pthread_create's pointer.
-private final class ThreadStart {
-  let body: () -> Void
-
-  init(_ body: @escaping () -> Void) { self.body = body }
 }
 
 /// Carries a ring from the thread that sets it up to the one that uses it.
