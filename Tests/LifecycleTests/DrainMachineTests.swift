@@ -136,6 +136,15 @@ struct DrainMachineTests {
     #expect(machine.nextDeadline(now: DrainMachine.closingTimeout) == nil)
   }
 
+  @Test("A worker that is stuck doesn't keep the process past the end, however late one looks")
+  func endsLate() {
+    var machine = machine(grace: 0, deadline: 0)
+    _ = machine.interrupt(now: 0)
+    #expect(machine.nextDeadline(now: DrainMachine.closingTimeout + 1) == DrainMachine.closingTimeout)
+    _ = machine.advance(now: DrainMachine.closingTimeout + 1, connections: 1, workersEnded: false)
+    #expect(machine.phase == .ended)
+  }
+
   @Test("Spans beyond the clock never come due")
   func hugeSpans() {
     var machine = DrainMachine(Configuration.Drain(grace: .seconds(Int64.max), deadline: .seconds(Int64.max)))

@@ -105,7 +105,11 @@ struct LimitTests {
     let limit = try sidecar.metrics().sum("sidecar_connections_limit")
     #expect((60...80).contains(limit))
     // What these send stays where it is, as far as there are pipes in pipes.
-    let stuck = try (0..<limit - 5).map { _ in try sidecar.connect(to: "stalled") }
+    let stuck = try (0..<limit - 5).map { _ in
+      let client = try sidecar.connect(to: "stalled")
+      client.limitSendBuffer(to: 65_536)
+      return client
+    }
     for client in stuck { _ = try client.sendUntilFull(patience: 20) }
     let asking = try (0..<5).map { _ in try sidecar.connect(to: "echo") }
     for client in asking { try client.ping() }

@@ -3,6 +3,7 @@
 // Method: while slow readers hang in mid-transfer, every other connection completes its own transfer; no shared receive
 // buffer is held for the slow ones; resident memory grows by less than the share.
 
+import Glibc
 import TestSupport
 import Testing
 
@@ -88,12 +89,14 @@ struct SlowReaderTests {
       try reader.finish()
       return reader
     }
-    let turns = { try sidecar.metrics().sum("sidecar_worker_turns_total") }
-    var before = try turns()
-    try eventually(interval: 200, "the proxy rests while they don't read") {
-      let now = try turns()
-      defer { before = now }
-      return now - before < 50
+    // Turns within a time in which nothing was sent any more.
+    try eventually("the proxy rests while they don't read") {
+      let before = try sidecar.metrics()
+      usleep(200_000)
+      let after = try sidecar.metrics()
+      let sent = after.sum("sidecar_sent_bytes_total")
+      guard sent > 0, sent == before.sum("sidecar_sent_bytes_total") else { return false }
+      return after.sum("sidecar_worker_turns_total") - before.sum("sidecar_worker_turns_total") < 50
     }
     // With three in the way, each of which would keep a thread of the kernel's to itself.
     let client = try sidecar.connect()

@@ -9,7 +9,7 @@ import os
 import resource
 from collections.abc import Iterator
 
-from . import works
+from . import BenchmarkFailure, works
 from .candidates import Starter
 from .memory import HeldConnections
 from .rounds import Load, in_turn
@@ -37,6 +37,8 @@ def fitting(counts: tuple[int, ...], open_files: int) -> list[int]:
     """The last one is as near to ten thousand as a proxy's limit on open files allows: a connection takes two, and at
     either end of it a process of its own has one."""
     room = (open_files - RESERVED_DESCRIPTORS) // 2
+    if room < FEW:
+        raise BenchmarkFailure(f"{open_files} open files are too few for connections to grow (ulimit -n)")
     return [count for count in counts[:-1] if count < room] + [min(counts[-1], room)]
 
 

@@ -2,7 +2,7 @@
 
 import unittest
 
-from harness import again, bootstrap, growth, latency, page, report, summary, targets, works
+from harness import BenchmarkFailure, again, bootstrap, growth, latency, page, report, summary, targets, works
 
 from .figures import counted, grown, timed
 
@@ -116,6 +116,8 @@ class GrowthTests(unittest.TestCase):
         self.assertEqual(growth.fitting(growth.BUSY_COUNTS, 20_000), [1, 10, 100, 1_000, 9_250])
         self.assertEqual(growth.fitting(growth.BUSY_COUNTS, 1_048_576)[-1], 10_000)
         self.assertEqual(growth.fitting(growth.BUSY_COUNTS, 4_096), [1, 10, 100, 1_000, 1_298])
+        with self.assertRaisesRegex(BenchmarkFailure, "1024 open files are too few"):
+            growth.fitting(growth.BUSY_COUNTS, 1_024)
 
     def rows(self, costs: dict[int, list[int]], workers: dict[int, list[int]]) -> dict[str, targets.Row]:
         """Microseconds of a round trip by connections, and by workers, the same for everybody but the peer, for whom it

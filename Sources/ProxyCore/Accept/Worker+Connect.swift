@@ -199,8 +199,7 @@ extension Worker where K: ~Copyable {
       if addresses.isEmpty { connection.pointee.reason = .resolveFailed }
       guard index < min(addresses.count, Int(UInt8.max)) else { return nil }
       connection.pointee.nextAddress += 1
-      // A name, or an address of the pod's own, may lead back to the listener: then the port is the same.
-      guard addresses[index].socketAddress?.port != plan.bind.port || !comesFromHere(slot, connection) else {
+      guard !wasLedBack(slot, connection, plan, by: addresses[index]) else {
         connection.pointee.reason = .connectLoop
         return nil
       }

@@ -16,14 +16,27 @@ extension Worker where K: ~Copyable {
     guard
       let original = readAddress({ kernel.originalDestination(downstream, isIPv6: isIPv6, into: $0) }),
       original.ip.unmapped != local.ip.unmapped || original.port != local.port,
-      !listeners.accepts(original, at: local), !comesFromHere(slot, connection)
+      !listeners.accepts(original, at: local), !comesFromHere(slot, connection, headedFor: original)
     else { return nil }
     return original
   }
 
-  /// Whether the connection is one of this worker's own to its listener, and thus one of a loop, as far as that is looked for.
-  mutating func comesFromHere(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) -> Bool {
-    guard asksWhoConnects(slot, connection), isOwnConnection(connection) else { return false }
+  /// Whether a target of the same port as its listener has led the worker's own connection back, as far as that is looked for:
+  /// a name may stand for this host, and so may an address.
+  mutating func wasLedBack(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ plan: ListenerPlan, by target: TargetAddress
+  ) -> Bool {
+    guard target.socketAddress?.port == plan.bind.port, asksWhoConnects(slot, connection) else { return false }
+    let downstream = connection.pointee.downstream
+    guard let local = readAddress({ kernel.localAddress(downstream, into: $0) }) else { return false }
+    return comesFromHere(slot, connection, headedFor: local)
+  }
+
+  /// Whether the connection is one of this worker's own to its listener, as far as that is looked for.
+  private mutating func comesFromHere(
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, headedFor destination: SocketAddress
+  ) -> Bool {
+    guard asksWhoConnects(slot, connection), isOwnConnection(connection, headedFor: destination) else { return false }
     hasSeenLoop = true
     return true
   }
@@ -39,12 +52,18 @@ extension Worker where K: ~Copyable {
   /// Whether the client is this worker's own connection to an upstream, which was led back to the listener that it came
   /// from. That is what rules do that pass over another user than the one the proxy runs as. To come back to another
   /// listener is all right: an app that calls itself through a Service goes out and in again.
-  private mutating func isOwnConnection(_ connection: UnsafeMutablePointer<Connection>) -> Bool {
+  ///
+  /// - Parameter destination: where it was going before anything led it here. Only together with that the client's address names
+  ///   one connection: Linux gives one local port to several whose destinations differ.
+  private mutating func isOwnConnection(
+    _ connection: UnsafeMutablePointer<Connection>, headedFor destination: SocketAddress
+  ) -> Bool {
     guard let client = connection.pointee.downstreamAddress else { return false }
     for slot in 0..<connections.highWater {
       let other = connections[slot]
       guard other.pointee.phase != .free, other.pointee.listener == connection.pointee.listener,
-        other.pointee.upstream != .none
+        other.pointee.upstream != .none,
+        other.pointee.upstreamAddress.socketAddress?.unmapped == destination.unmapped
       else { continue }
       let upstream = other.pointee.upstream
       if readAddress({ kernel.localAddress(upstream, into: $0) })?.unmapped == client { return true }

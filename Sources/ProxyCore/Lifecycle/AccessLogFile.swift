@@ -68,9 +68,9 @@ struct AccessLogFile: ~Copyable {
 
   /// Opens a path for appending.
   /// - Throws: errno.
-  static func open(_ path: String) throws(OpenFailure) -> Int32 {
+  static func open(_ path: String, creating: Bool = true) throws(OpenFailure) -> Int32 {
     // Non-blocking, so that a FIFO that nobody reads is refused here and doesn't hang the start.
-    let flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK
+    let flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK | (creating ? O_CREAT : 0)
     let file = Glibc.open(path, flags, 0o640)
     if file >= 0 { return file }
     let failure = errno

@@ -58,7 +58,7 @@ public struct DrainMachine: Sendable, Equatable {
     // Past it there was no connection to cut, but one may still come out of a queue.
     case .draining: deadlineAt > now ? deadlineAt : now.addingSaturated(Self.lateInterval)
     // Past it without an end of the process, connections that are stuck are all that is waited for.
-    case .closing: closingEndsAt > now ? closingEndsAt : nil
+    case .closing: endsProcess || closingEndsAt > now ? closingEndsAt : nil
     }
   }
 

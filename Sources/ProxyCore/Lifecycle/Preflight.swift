@@ -28,16 +28,16 @@ public struct Preflight {
     }
   }
 
-  /// Asks whether the file could be written, or made where there is none. access(2), by the effective user.
+  /// Opens the file as `run` does; where there is none, asks whether it could be made.
   private mutating func tryOpening(_ path: String) {
-    func refused(_ path: String, _ rights: Int32) -> Int32? {
-      faccessat(AT_FDCWD, path, rights, AT_EACCESS) == 0 ? nil : errno
-    }
-    var failure = refused(path, W_OK)
-    if failure == ENOENT {
+    do throws(AccessLogFile.OpenFailure) {
+      close(try AccessLogFile.open(path, creating: false))
+      return
+    } catch {
       let end = path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex
-      failure = refused(path[..<end].isEmpty ? "." : String(path[..<end]), W_OK | X_OK)
+      let directory = String(path[..<end])
+      if error.errno == ENOENT, faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS) == 0 { return }
+      obstacles.append(AccessLogWriter.refusal(path, error.errno).description)
     }
-    if let failure { obstacles.append(AccessLogWriter.refusal(path, failure).description) }
   }
 }

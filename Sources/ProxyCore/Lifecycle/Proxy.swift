@@ -143,7 +143,17 @@ public final class Proxy: Sendable {
       do throws(KernelError) { resolver = try Resolver(changed: wake) } catch { throw Proxy.noDescriptor }
       let links = try Proxy.links(workers: workerCount, limit: limit, accessLog: accessLog, wake: wake)
       budget = links[0].budget
-      workers = try Proxy.startWorkers(links, &choice, wish: configuration.engine, settings: settings)
+      do throws(StartError) {
+        workers = try Proxy.startWorkers(links, &choice, wish: configuration.engine, settings: settings)
+      } catch {
+        accessLog?.finish()
+        for link in links {
+          close(link.mailbox.wakeDescriptor.rawValue)
+          link.metrics.deallocate()
+        }
+        close(wake.rawValue)
+        throw error
+      }
       engine = choice.engine
       if let reason = choice.fallbackReason {
         log.warning("engine auto goes on with \(engine.rawValue): \(reason)")
@@ -299,8 +309,8 @@ public final class Proxy: Sendable {
     }
   }
 
-  /// Starts all workers, or none. One ring that could be made says nothing of as many as there are workers: the limit on locked
-  /// memory is the user's, over all processes. With `auto` they run on epoll then.
+  /// Starts all workers, or none. One ring that could be made says nothing of as many as there are workers: from Linux 6.14 on they
+  /// count as locked memory, whose limit is the user's, over all processes. With `auto` they run on epoll then.
   private static func startWorkers(
     _ links: [WorkerLinks], _ choice: inout EngineChoice, wish: Configuration.Engine, settings: WorkerSettings
   ) throws(StartError) -> [Worker] {

@@ -34,6 +34,8 @@ extension Worker where K: ~Copyable {
     case .stopAccepting:
       isDraining = true
       for listener in listeners.accepting { emptyListener(listener) }
+      // The last connection may have ended before this was said.
+      if connections.usedCount == 0 { kernel.notify(links.controlWake) }
     case .closeConnections(let reason):
       isDraining = true
       reasonToCloseArrivals = reason

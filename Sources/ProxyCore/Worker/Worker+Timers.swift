@@ -23,7 +23,7 @@ extension Worker where K: ~Copyable {
     case .relaying:
       let (deadline, reason) = silenceDeadline(connection)
       if kernel.now >= deadline {
-        if isStillDelivered(slot, connection) { return }
+        if isStillDelivered(slot, connection, timeout: deadline &- connection.pointee.lastActivityAt) { return }
         close(slot, connection, reason)
       } else {
         if kernel.now >= connection.pointee.settlingDueAt { settleIn(slot, connection) }
@@ -42,13 +42,13 @@ extension Worker where K: ~Copyable {
 
   // MARK: Slow readers
 
-  /// Nanoseconds between two looks at whether a reader that nothing was sent to for so long takes what was sent before.
+  /// Nanoseconds at the most between two looks at whether a reader that nothing was sent to for so long takes what was sent before.
   private static var lookInterval: UInt64 { 10_000_000_000 }
 
   /// Whether the silence is none: the kernel's send buffers hold megabytes, which a slow reader takes minutes for, and until a
   /// third of them is free again no byte moves here. Sets the timer to look again, or for the silence that begins now.
   private mutating func isStillDelivered(
-    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>
+    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, timeout: UInt64
   ) -> Bool {
     let upstream = kernel.deliveredBytes(connection.pointee.upstream)
     let downstream = kernel.deliveredBytes(connection.pointee.downstream)
@@ -64,7 +64,7 @@ extension Worker where K: ~Copyable {
       return true
     }
     guard !hasLooked, upstream != nil || downstream != nil else { return false }
-    timers.set(slot, deadline: kernel.now.addingSaturated(Self.lookInterval), in: connections)
+    timers.set(slot, deadline: kernel.now.addingSaturated(min(Self.lookInterval, timeout)), in: connections)
     return true
   }
 

@@ -49,7 +49,7 @@ import Testing
     bench.listen(WorkerBench.plan(to: Self.target))
     bench.command(
       .stopAccepting, .closeConnections(.shutdown), .stop,
-      expecting: [.stopQueueing(.listener), .cancel(.accept(.listener))])
+      expecting: [.stopQueueing(.listener), .notify(.control), .cancel(.accept(.listener))])
     let cut: (Descriptor) -> [Step] = { client in
       [
         .hearAgain(client), .peerAddress(client, is: WorkerBench.clientAddress), .resetOnClose(client), .close(client),

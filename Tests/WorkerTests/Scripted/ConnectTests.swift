@@ -227,8 +227,7 @@ import Testing
       [.accepted(mapped, on: .listener)],
       expecting: [
         .peerAddress(mapped, is: "[::ffff:10.0.0.9]:40000"), .localAddress(mapped, is: "[::ffff:10.0.0.1]:15006"),
-        .originalDestination(mapped, is: "10.0.0.7:443"), .localAddress(.server, is: "[fd00::1]:50000"),
-        .openSocket(AF_INET, gives: .secondServer),
+        .originalDestination(mapped, is: "10.0.0.7:443"), .openSocket(AF_INET, gives: .secondServer),
         .configureStream(.secondServer), .connect(.secondServer, to: "10.0.0.7:443"),
       ])
   }
@@ -279,6 +278,24 @@ import Testing
     }
     #expect(bench.closed(.connectLoop) == 2)
     #expect(bench.connectFailures(.loop) == 2)
+  }
+
+  @Test("A client on the port of one of its own connections, headed elsewhere, is none of them")
+  func sharedPort() {
+    let bench = WorkerBench()
+    bench.listen(WorkerBench.plan(.original))
+    for (client, server, target) in [
+      (Descriptor.client, Descriptor.server, "10.0.0.7:443"),
+      (Descriptor(rawValue: 1_000_050), .secondServer, "10.0.0.8:443"),
+    ] {
+      bench.turn(
+        [.accepted(client, on: .listener)],
+        expecting: [
+          .peerAddress(client, is: "10.0.0.1:50000"), .localAddress(client, is: "10.0.0.1:15001"),
+          .originalDestination(client, is: target), .openSocket(AF_INET, gives: server),
+          .configureStream(server), .connect(server, to: target),
+        ])
+    }
   }
 
   @Test("Who connects is looked at when connections become twice as many as ever before, and then no more")

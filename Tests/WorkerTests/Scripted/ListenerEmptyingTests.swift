@@ -16,7 +16,9 @@ import Testing
   func empties(_ command: WorkerCommand) {
     let bench = WorkerBench()
     bench.listen(WorkerBench.plan(to: Self.target))
-    bench.command(command, expecting: [.stopQueueing(.listener)])
+    var isDrain = false
+    if case .stopAccepting = command { isDrain = true }
+    bench.command(command, expecting: [.stopQueueing(.listener)] + (isDrain ? [.notify(.control)] : []))
     // The end of its handshake was on its way.
     let late = Descriptor(rawValue: 1_000_050)
     bench.advance(
@@ -37,7 +39,7 @@ import Testing
     bench.command(
       .addListener(WorkerBench.listenerID, .listener, WorkerBench.plan(to: Self.target)),
       expecting: [.poll(.listener, .readable)])
-    bench.command(.stopAccepting, expecting: [.stopQueueing(.listener)])
+    bench.command(.stopAccepting, expecting: [.stopQueueing(.listener), .notify(.control)])
     bench.advance(milliseconds(250), expecting: [.cancel(.poll(.listener, .readable))])
     let last = Descriptor(rawValue: 1_000_050)
     // The second goes beyond the limit: it would be reset otherwise.
@@ -53,7 +55,7 @@ import Testing
   func paused() {
     let bench = WorkerBench()
     bench.listen(WorkerBench.plan(to: Self.target))
-    bench.command(.stopAccepting, expecting: [.stopQueueing(.listener)])
+    bench.command(.stopAccepting, expecting: [.stopQueueing(.listener), .notify(.control)])
     bench.advance(milliseconds(245), [.failed(.accept(.listener), EMFILE)], expecting: [])
     #expect(!bench.listenersAreQuiet)
     bench.advance(
@@ -68,7 +70,7 @@ import Testing
     let bench = WorkerBench()
     bench.listen(WorkerBench.plan(to: Self.target))
     bench.turn([.failed(.accept(.listener), EMFILE)], expecting: [])
-    bench.command(.stopAccepting, expecting: [.stopQueueing(.listener)])
+    bench.command(.stopAccepting, expecting: [.stopQueueing(.listener), .notify(.control)])
     bench.advance(milliseconds(10), expecting: [.poll(.listener, .readable)])
     bench.advance(milliseconds(240), expecting: [.cancel(.poll(.listener, .readable))])
   }
@@ -90,7 +92,8 @@ import Testing
   func twice() {
     let bench = WorkerBench()
     bench.listen(WorkerBench.plan(to: Self.target))
-    bench.command(.stopAccepting, .stopAccepting, expecting: [.stopQueueing(.listener)])
+    bench.command(
+      .stopAccepting, .stopAccepting, expecting: [.stopQueueing(.listener), .notify(.control), .notify(.control)])
     bench.command(.removeListener(WorkerBench.listenerID), expecting: [])
     bench.advance(milliseconds(250), expecting: [.cancel(.accept(.listener))])
   }
