@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -63,6 +64,12 @@ static inline int sidecar_pipe_size(int pipe) {
 static inline ssize_t sidecar_splice(int from, int to, size_t count) {
   ssize_t moved = splice(from, 0, to, 0, count, SIDECAR_SPLICE_F_MOVE | SIDECAR_SPLICE_F_NONBLOCK);
   return moved < 0 ? -errno : moved;
+}
+
+/// Whether a receive would find bytes now; false for what is no socket.
+static inline bool sidecar_has_bytes(int socket) {
+  char byte;
+  return recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
 /// Bytes that a TCP peer has acknowledged, as long as others are on their way to it; -1 where none are, or nobody can tell.

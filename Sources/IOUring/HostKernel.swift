@@ -79,7 +79,9 @@ extension HostKernel where Self: ~Copyable {
   @inlinable
   public mutating func splice(from: Descriptor, to: Descriptor, count: Int) -> Int {
     let moved = sidecar_splice(from.rawValue, to.rawValue, count)
-    return moved == 0 && HostKernelSupport.hasBytes(from) ? -Int(EAGAIN) : moved
+    // splice(2) stops at urgent data (RFC 9293 section 3.8.5) for good, and where the peer has finished it says "end of
+    // stream" there, although bytes follow.
+    return moved == 0 && sidecar_has_bytes(from.rawValue) ? -Int(EAGAIN) : moved
   }
 
   public mutating func deliveredBytes(_ socket: Descriptor) -> UInt64? {
@@ -170,16 +172,5 @@ public enum StreamOptions {
 extension UnsafeMutableRawBufferPointer {
   fileprivate var sockaddrPointer: UnsafeMutablePointer<sockaddr>? {
     baseAddress?.assumingMemoryBound(to: sockaddr.self)
-  }
-}
-
-@usableFromInline
-enum HostKernelSupport {
-  /// Whether a receive would find bytes. splice(2) stops at urgent data (RFC 9293 section 3.8.5) for good, and where the peer has
-  /// finished it says "end of stream" there, although bytes follow.
-  @usableFromInline
-  static func hasBytes(_ socket: Descriptor) -> Bool {
-    var byte: UInt8 = 0
-    return recv(socket.rawValue, &byte, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT)) > 0
   }
 }

@@ -135,6 +135,14 @@ struct DescriptorBudgetTests {
     #expect(eight.connectionsMax > 3 * WorkerLinks.slotsMaxDefault)
   }
 
+  @Test("Too few for a start are told, with how many it takes")
+  func obstacle() {
+    let few = DescriptorBudget(limit: 24, workers: 1, listeners: 1)
+    #expect(few.obstacle?.contains("24 open files are not enough for 1 worker; raise the limit") == true)
+    #expect(few.obstacle?.contains("to 25 at the least") == true)
+    #expect(DescriptorBudget(limit: 25, workers: 1, listeners: 1).obstacle == nil)
+  }
+
   @Test("What fewer connections don't need is for pipes")
   func fewer() {
     let budget = DescriptorBudget(limit: 1_024, workers: 2, listeners: 2)

@@ -35,7 +35,8 @@ struct Sockets: ~Copyable {
   private var unusedSlot = 0
   private var freeSlots: [Int] = []
 
-  /// What the ring completes; zero is no token. A receive waits for bytes, unless the last one left some, and a send that comes short for room.
+  /// What the ring completes; zero is no token. A receive waits for bytes, unless the last one left some, and a send that
+  /// comes short for room.
   private enum Step: UInt64 {
     case connected = 1
     case accepted, readable, received, writable, sent

@@ -16,7 +16,8 @@ extension Worker where K: ~Copyable {
     guard
       let original = readAddress({ kernel.originalDestination(downstream, isIPv6: isIPv6, into: $0) }),
       original.ip.unmapped != local.ip.unmapped || original.port != local.port,
-      !listeners.accepts(original, at: local), !comesFromHere(slot, connection, headedFor: original)
+      !listeners.accepts(original, at: local),
+      !asksWhoConnects(slot, connection) || !isOwnConnection(connection, headedFor: original)
     else { return nil }
     return original
   }
@@ -29,16 +30,7 @@ extension Worker where K: ~Copyable {
     guard target.socketAddress?.port == plan.bind.port, asksWhoConnects(slot, connection) else { return false }
     let downstream = connection.pointee.downstream
     guard let local = readAddress({ kernel.localAddress(downstream, into: $0) }) else { return false }
-    return comesFromHere(slot, connection, headedFor: local)
-  }
-
-  /// Whether the connection is one of this worker's own to its listener, as far as that is looked for.
-  private mutating func comesFromHere(
-    _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, headedFor destination: SocketAddress
-  ) -> Bool {
-    guard asksWhoConnects(slot, connection), isOwnConnection(connection, headedFor: destination) else { return false }
-    hasSeenLoop = true
-    return true
+    return isOwnConnection(connection, headedFor: local)
   }
 
   /// Whether to look for a loop. In the right set-up there is none, and a look costs a system call per connection. So it
@@ -51,7 +43,7 @@ extension Worker where K: ~Copyable {
 
   /// Whether the client is this worker's own connection to an upstream, which was led back to the listener that it came
   /// from. That is what rules do that pass over another user than the one the proxy runs as. To come back to another
-  /// listener is all right: an app that calls itself through a Service goes out and in again.
+  /// listener is all right: an app that calls itself through a Service goes out and in again. Notes where it is so.
   ///
   /// - Parameter destination: where it was going before anything led it here. Only together with that the client's address names
   ///   one connection: Linux gives one local port to several whose destinations differ.
@@ -66,7 +58,9 @@ extension Worker where K: ~Copyable {
         other.pointee.upstreamAddress.socketAddress?.unmapped == destination.unmapped
       else { continue }
       let upstream = other.pointee.upstream
-      if readAddress({ kernel.localAddress(upstream, into: $0) })?.unmapped == client { return true }
+      guard readAddress({ kernel.localAddress(upstream, into: $0) })?.unmapped == client else { continue }
+      hasSeenLoop = true
+      return true
     }
     return false
   }

@@ -31,6 +31,13 @@ public struct DescriptorBudget: Sendable, Equatable {
   /// Fewer are not enough to start with: what `reserve` counts, but for clients of the endpoints and what is open for a moment.
   var startMin: Int { 20 + workers * (4 + listeners) }
 
+  /// Why the proxy can't start with so few, and the mend; nil: it can.
+  public var obstacle: String? {
+    guard limit < startMin else { return nil }
+    return "\(limit) open files are not enough for \(workers) worker\(workers == 1 ? "" : "s"); "
+      + "raise the limit (ulimit -n) to \(startMin) at the least, and by two for each connection"
+  }
+
   /// Two sockets.
   static let descriptorsPerConnection = 2
   /// Two ends.

@@ -121,7 +121,8 @@ public final class Proxy: Sendable {
     var sockets: [[Descriptor]] = []
     var active: [ActiveListener] = []
     do throws(StartError) {
-      try Proxy.checkDescriptorLimit(configuration, workers: workerCount, descriptorLimit)
+      let descriptors = Proxy.descriptors(configuration, workers: workerCount, limit: descriptorLimit)
+      if let obstacle = descriptors.obstacle { throw StartError(obstacle) }
       for listener in configuration.listeners {
         let opened = try ListenerSockets.open(listener, workers: workerCount)
         sockets.append(opened.descriptors)
@@ -270,22 +271,15 @@ public final class Proxy: Sendable {
   static func limits(
     _ configuration: Configuration, workers: Int, descriptorLimit: Int
   ) -> (connections: Int, settings: WorkerSettings) {
-    let budget = DescriptorBudget(
-      limit: descriptorLimit, workers: workers, listeners: configuration.listeners.count)
+    let budget = descriptors(configuration, workers: workers, limit: descriptorLimit)
     let connections = min(configuration.limits.connections, budget.connectionsMax)
     var settings = WorkerSettings(configuration.timeouts)
     settings.pipesMax = budget.pipesMax(beside: connections) / workers
     return (connections, settings)
   }
 
-  private static func checkDescriptorLimit(
-    _ configuration: Configuration, workers: Int, _ limit: Int
-  ) throws(StartError) {
-    let needed = DescriptorBudget(limit: limit, workers: workers, listeners: configuration.listeners.count).startMin
-    guard limit < needed else { return }
-    throw StartError(
-      "\(limit) open files are not enough for \(workers) worker\(workers == 1 ? "" : "s"); "
-        + "raise the limit (ulimit -n) to \(needed) at the least, and by two for each connection")
+  private static func descriptors(_ configuration: Configuration, workers: Int, limit: Int) -> DescriptorBudget {
+    DescriptorBudget(limit: limit, workers: workers, listeners: configuration.listeners.count)
   }
 
   static func warn(ofLimit limit: Int, _ configuration: Configuration, _ descriptorLimit: Int, _ log: Log) {

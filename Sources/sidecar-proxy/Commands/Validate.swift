@@ -34,7 +34,7 @@ struct Validate: ParsableCommand {
     }
     obstacles += report(Confinement(configuration, configurationPath: options.path))
     obstacles += report(configuration.identity)
-    report(CPUBudget.read(), configuration)
+    obstacles += report(CPUBudget.read(), configuration)
     let preflight = Preflight(configuration)
     for warning in preflight.warnings { print("warning: \(warning)") }
     obstacles += preflight.obstacles
@@ -75,7 +75,8 @@ struct Validate: ParsableCommand {
     }
   }
 
-  private func report(_ cpus: CPUBudget, _ configuration: Configuration) {
+  /// - Returns: what would stop `run`.
+  private func report(_ cpus: CPUBudget, _ configuration: Configuration) -> [String] {
     let quota = cpus.quota.map { ", quota \($0) CPUs" } ?? ", no quota"
     print("workers: \(configuration.workerCount) (\(cpus.affinity) CPUs in the affinity mask\(quota))")
     let limit = DescriptorBudget.raiseLimit()
@@ -88,6 +89,7 @@ struct Validate: ParsableCommand {
         "warning: limits.connections: \(wanted) doesn't fit; raise the hard limit on open files (ulimit -Hn), or workers"
       )
     }
+    return budget.obstacle.map { [$0] } ?? []
   }
 }
 
