@@ -45,7 +45,7 @@ def bulk(streams: int, direction: str) -> Work:
 def rate(messages_per_second: int) -> Work:
     return Work(
         name=f"rate-{messages_per_second}", title=f"open loop, {messages_per_second} messages/s",
-        profile="messages", passes=3, length=2.0, real_time=True, clear_floors=("floor-epoll",),
+        profile="messages", passes=6, length=1.2, real_time=True, clear_floors=("floor-epoll",),
         arguments=("rate", "--rate", str(messages_per_second), "--connections", "64", "--bytes", "64"))
 
 
@@ -65,7 +65,7 @@ FULL = [
     *(bulk(streams, direction) for streams in (1, 16) for direction in ("up", "down")),
     CONNECT, LATENCY]
 
-QUICK = [messages(64, 64), messages(64, 4096), bulk(1, "up"), bulk(16, "down"), CONNECT, dataclasses.replace(LATENCY, passes=1)]
+QUICK = [messages(64, 64), messages(64, 4096), bulk(1, "up"), bulk(16, "down"), CONNECT, dataclasses.replace(LATENCY, passes=3)]
 
 
 def named(name: str) -> Work:

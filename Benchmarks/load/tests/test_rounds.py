@@ -7,7 +7,7 @@ import pathlib
 import unittest
 from unittest import mock
 
-from harness import growth, rounds, works
+from harness import growth, rounds, run, works
 from harness.candidates import Candidate, Programs
 from harness.wanted import Wanted
 
@@ -122,7 +122,15 @@ class OrderTests(unittest.TestCase):
     def test_passes_of_a_round_have_numbers_of_their_own(self):
         names, numbers = self.order(2, works.LATENCY)
         self.assertEqual(len(names), 3 * works.LATENCY.passes)
-        self.assertEqual(sorted(set(numbers)), [6, 7, 8])
+        first = 2 * works.LATENCY.passes
+        self.assertEqual(sorted(set(numbers)), list(range(first, first + works.LATENCY.passes)))
+
+    def test_half_of_the_latency_samples_reach_the_slowest_thousandth(self):
+        per_second = int(works.LATENCY.arguments[works.LATENCY.arguments.index("--rate") + 1])
+        for seconds in (run.SECONDS, run.QUICK_SECONDS):
+            messages = per_second * seconds * works.LATENCY.length
+            self.assertGreaterEqual(1 - 0.999 ** messages, 0.5, "else the median of their p99.9 is a lower percentile")
+            self.assertLess(messages, 1_000, "else a pause of the machine is in too many of them")
 
     def test_a_floor_only_does_its_own_kind_of_work(self):
         load = Recorder()
