@@ -31,7 +31,7 @@ extension Epoll {
     }
   }
 
-  /// recv(2) into a provided buffer, which is taken only when bytes are there.
+  /// recv(2) into a shared buffer, which is taken only when bytes are there.
   public mutating func submitReceive(_ socket: Descriptor, expectsData: Bool, token: Token) {
     guard let state = begin(.input, socket, token) else { return }
     state.pointee.inputKind = .receive

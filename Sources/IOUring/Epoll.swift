@@ -11,9 +11,9 @@ import Glibc
 
 /// Sizes of an epoll kernel. The defaults are for a worker of the proxy.
 public struct EpollOptions: Sendable {
-  /// Bytes per provided receive buffer.
+  /// Bytes per shared receive buffer.
   public var receiveBufferSize = 16_384
-  /// Provided receive buffers, up to 65,536. 64 × 16 KiB = 1 MiB per worker at the most.
+  /// Shared receive buffers, up to 65,536. 64 × 16 KiB = 1 MiB per worker at the most.
   public var receiveBufferCount = 64
   /// False where nobody accepts or receives: bytes that come don't wake those who wait to send.
   var receives = true
@@ -21,7 +21,7 @@ public struct EpollOptions: Sendable {
   public init() {}
 }
 
-/// An epoll instance with its provided buffers. One thread uses it.
+/// An epoll instance with its shared buffers. One thread uses it.
 public struct Epoll: HostKernel, ~Copyable {
   let epoll: Int32
   /// What is asked for once something waits to send. Not earlier: a Unix socket raises EPOLLOUT whenever its peer reads.
@@ -110,7 +110,7 @@ public struct Epoll: HostKernel, ~Copyable {
   /// Whether something has completed that the next turn will serve.
   var hasCompletions: Bool { completions.hasMore }
 
-  // MARK: Provided receive buffers
+  // MARK: Shared receive buffers
 
   public var receiveBufferSize: Int { receiveBuffers.bufferSize }
   public var receiveBufferCount: Int { receiveBuffers.count }

@@ -50,7 +50,7 @@ public struct Completion: Sendable {
     @inlinable
     public init(rawValue: UInt32) { self.rawValue = rawValue }
 
-    /// A provided buffer was consumed; `Completion.buffer` names it. IORING_CQE_F_BUFFER.
+    /// A shared buffer was consumed; `Completion.buffer` names it. IORING_CQE_F_BUFFER.
     @inlinable
     public static var buffer: Flags { Flags(rawValue: 1 << 0) }
     /// The operation is multishot and still armed. IORING_CQE_F_MORE.
@@ -68,7 +68,7 @@ public struct Completion: Sendable {
     self.flags = flags
   }
 
-  /// The provided buffer that this completion consumed, if it consumed one. The upper half of the flags.
+  /// The shared buffer that this completion consumed, if it consumed one. The upper half of the flags.
   @inlinable
   public var buffer: BufferID? {
     flags.contains(.buffer) ? BufferID(rawValue: UInt16(truncatingIfNeeded: flags.rawValue >> 16)) : nil
@@ -78,7 +78,7 @@ public struct Completion: Sendable {
   public var isFinal: Bool { !flags.contains(.more) }
 }
 
-/// One of the kernel's provided receive buffers.
+/// One of the shared receive buffers.
 @frozen
 public struct BufferID: Equatable, Sendable {
   public var rawValue: UInt16
@@ -154,7 +154,7 @@ public protocol Kernel: ~Copyable {
   mutating func submitConnect(
     _ socket: Descriptor, address: UnsafeRawPointer, length: UInt32, token: Token)
 
-  /// Receives once into a provided buffer. Result: bytes, 0 at end of stream, `-ENOBUFS` when no buffer is free.
+  /// Receives once into a shared buffer. Result: bytes, 0 at end of stream, `-ENOBUFS` when no buffer is free.
   /// `expectsData: false` skips the first attempt and waits for readiness: cheaper on a drained socket.
   mutating func submitReceive(_ socket: Descriptor, expectsData: Bool, token: Token)
 
@@ -173,11 +173,11 @@ public protocol Kernel: ~Copyable {
   /// completion.
   mutating func submitCancel(_ target: Token, on descriptor: Descriptor)
 
-  // MARK: Provided receive buffers
+  // MARK: Shared receive buffers
 
-  /// Bytes that one provided buffer holds.
+  /// Bytes that one shared buffer holds.
   var receiveBufferSize: Int { get }
-  /// How many provided buffers there are.
+  /// How many shared buffers there are.
   var receiveBufferCount: Int { get }
   func receiveBuffer(_ buffer: BufferID) -> UnsafeMutableRawPointer
   /// Gives a consumed buffer back. Its bytes are void from here on.

@@ -11,15 +11,15 @@ public struct RingOptions: Sendable {
   public var submissionEntries: UInt32 = 1_024
   /// Entries of the completion queue. An overflow is kept by the kernel, but ends multishot operations.
   public var completionEntries: UInt32 = 4_096
-  /// Bytes per provided receive buffer.
+  /// Bytes per shared receive buffer.
   public var receiveBufferSize = 16_384
-  /// Provided receive buffers, up to 65,536. 64 × 16 KiB = 1 MiB per worker at the most.
+  /// Shared receive buffers, up to 65,536. 64 × 16 KiB = 1 MiB per worker at the most.
   public var receiveBufferCount = 64
 
   public init() {}
 }
 
-/// An io_uring with its provided buffers.
+/// An io_uring with its shared buffers.
 public struct Ring: HostKernel, ~Copyable {
   /// On the heap so that its address is stable: liburing's calls take a pointer.
   @usableFromInline let ring: UnsafeMutablePointer<io_uring>
@@ -141,7 +141,7 @@ public struct Ring: HostKernel, ~Copyable {
       WatchToken(rawValue: completion.token.rawValue), result: completion.result, isFinal: completion.isFinal)
   }
 
-  // MARK: Provided receive buffers
+  // MARK: Shared receive buffers
 
   public var receiveBufferSize: Int { receiveBuffers.bufferSize }
   public var receiveBufferCount: Int { receiveBuffers.count }

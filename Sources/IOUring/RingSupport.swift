@@ -33,6 +33,10 @@ public struct RingError: Error, Equatable, CustomStringConvertible {
       }
       return "a seccomp profile or security module refuses io_uring; "
         + "allow io_uring_setup, io_uring_enter and io_uring_register, or set engine: epoll"
+    case ENOMEM where operation.hasPrefix("mmap"):
+      return "the limit on address space (ulimit -v) or vm.overcommit_memory = 2 refuses what is reserved for "
+        + "connections, hardly any of which is ever used; lift it, or lower the limit on open files (ulimit -n), "
+        + "by which it goes"
     case ENOMEM:
       return "the locked-memory limit (ulimit -l) or the container's memory limit is too low; raise it"
         + (isAboutRing ? ", or set engine: epoll" : "")

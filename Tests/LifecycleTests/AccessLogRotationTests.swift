@@ -42,6 +42,15 @@ struct AccessLogRotationTests {
     #expect(file.rotations == .init(succeeded: 3, failed: 0))
   }
 
+  @Test("A file that ends inside a line leaves no empty one at the beginning of the next")
+  func endsInsideLine() throws {
+    var file = try open()
+    for number in 0..<4 { _ = file.append(batch(number)) }
+    file.endsInsideLine = true
+    #expect(file.append(batch(4)) == nil)
+    #expect(TextFile.readAll(path)?.first == "4")
+  }
+
   @Test("A file that is exactly full is rotated by the next line, not before")
   func exactlyFull() throws {
     var file = try open()
@@ -159,4 +168,9 @@ struct AccessLogRotationTests {
     defer { close(descriptor) }
     try #require(Glibc.write(descriptor, text, text.utf8.count) == text.utf8.count)
   }
+}
+
+extension AccessLogFile {
+  /// To a file, which always has room.
+  fileprivate mutating func append(_ lines: [UInt8]) -> Failure? { append(lines) { _ in false } }
 }

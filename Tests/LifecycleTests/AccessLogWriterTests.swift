@@ -61,6 +61,24 @@ struct AccessLogWriterTests {
     writer.finish()
   }
 
+  @Test("A stalled sink is left for the one of new settings")
+  func stalledIsLeft() throws {
+    let root = try FakeRoot([:])
+    let fifo = root.path + "/fifo"
+    try #require(mkfifo(fifo, 0o600) == 0)
+    let reader = open(fifo, O_RDONLY | O_NONBLOCK)
+    try #require(reader >= 0)
+    defer { close(reader) }
+    let writer = try writer(fifo)
+    for number in 0..<UInt64(4_000) { push(Self.record(number), writer.queues[0]) }
+    let path = root.path + "/access.log"
+    writer.reopen(.init(path: path, format: .text))
+    let deadline = Clocks.monotonicNanoseconds + 20_000_000_000
+    while TextFile.readAll(path)?.isEmpty ?? true, Clocks.monotonicNanoseconds < deadline { sched_yield() }
+    writer.finish()
+    #expect(TextFile.readAll(path)?.last == "\n")
+  }
+
   @Test("A renamed file is left behind on reopen")
   func reopen() throws {
     let root = try FakeRoot([:])

@@ -130,9 +130,9 @@ struct DescriptorBudgetTests {
 
   @Test("Workers have room for so many, whatever open files allow")
   func slots() {
-    #expect(DescriptorBudget(limit: 1_048_576, workers: 1, listeners: 2).connectionsMax == WorkerLinks.slotsMaxDefault)
+    #expect(DescriptorBudget(limit: 1_048_576, workers: 1, listeners: 2).connectionsMax == DescriptorBudget.slotsMax)
     let eight = DescriptorBudget(limit: 1_048_576, workers: 8, listeners: 2)
-    #expect(eight.connectionsMax > 3 * WorkerLinks.slotsMaxDefault)
+    #expect(eight.connectionsMax > 3 * DescriptorBudget.slotsMax)
   }
 
   @Test("Too few for a start are told, with how many it takes")

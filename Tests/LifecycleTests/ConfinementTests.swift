@@ -122,6 +122,7 @@ struct FileRulesTests {
     #expect(Self.rules(.init(path: "/var/log/sidecar/access.log")).logDirectory == "/var/log/sidecar")
     #expect(Self.rules(.init(path: "/dev/stdout")).logDirectory == nil)
     #expect(Self.rules(.init(path: "/dev/stdout")).logDevice == "/dev/stdout")
+    #expect(Self.rules(.init(path: "/dev/shm/access.log")).logDirectory == "/dev/shm")
     let off = Self.rules(.init(path: "/var/log/sidecar/access.log", format: .off))
     #expect(off.writableText == "nowhere")
   }

@@ -86,6 +86,44 @@ struct DrainMachineTests {
     #expect(machine.phase == .ended)
   }
 
+  @Test("/drain waits for the listeners' queues, and counts what a late worker still finds in one")
+  func lateArrivals() {
+    var machine = machine(grace: 0, deadline: 30)
+    _ = machine.drain(now: 0)
+    #expect(machine.advance(now: 0, connections: 0, workersEnded: false) == [.stopAccepting])
+    #expect(machine.phase == .draining, "a queue may still bring some")
+    #expect(machine.nextDeadline(now: 0) == DrainMachine.emptyingTime)
+    _ = machine.advance(now: DrainMachine.emptyingTime, connections: 0, workersEnded: false)
+    #expect(machine.phase == .drained)
+    _ = machine.advance(now: second, connections: 1, workersEnded: false)
+    #expect(machine.phase == .draining)
+    #expect(machine.nextDeadline(now: second) == 30 * second)
+    #expect(
+      machine.advance(now: 30 * second, connections: 1, workersEnded: false) == [.closeConnections(.drainDeadline)])
+  }
+
+  @Test("SIGTERM after /drain leaves what is open its time until the deadline")
+  func terminationWithLateArrival() {
+    var machine = machine(grace: 0, deadline: 30)
+    _ = machine.drain(now: 0)
+    _ = machine.advance(now: 0, connections: 0, workersEnded: false)
+    _ = machine.advance(now: second, connections: 0, workersEnded: false)
+    #expect(machine.terminate(now: 2 * second) == [.stopWorkers])
+    #expect(machine.advance(now: 20 * second, connections: 1, workersEnded: false) == [])
+    #expect(machine.phase == .draining)
+  }
+
+  @Test("SIGTERM long after /drain has cut gives the workers their turn")
+  func terminationOfStuckDrain() {
+    var machine = machine(grace: 0, deadline: 0)
+    _ = machine.drain(now: 0)
+    _ = machine.advance(now: 0, connections: 1, workersEnded: false)
+    #expect(machine.phase == .closing)
+    #expect(machine.terminate(now: 60 * second) == [.stopWorkers])
+    _ = machine.advance(now: 60 * second, connections: 1, workersEnded: false)
+    #expect(machine.phase == .closing)
+  }
+
   @Test("/drain cuts at the deadline and stays")
   func drainsAtDeadline() {
     var machine = machine()

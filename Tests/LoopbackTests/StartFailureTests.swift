@@ -113,6 +113,20 @@ struct StartFailureTests {
     #expect(sidecar.process.errorOutput.contains("\(limit) open files are not enough for 1 worker; raise the limit"))
   }
 
+  @Test(
+    "Too little address space: one line with the mend and exit 1, and exit 2 from validate",
+    arguments: ["run", "validate"])
+  func littleAddressSpace(command: String) throws {
+    let directory = try TemporaryDirectory()
+    let path = directory.file("sidecar.yaml")
+    try Files.write(try Self.configuration(), to: path)
+    // 4,096 open files ask for 3.6 GiB.
+    let process = try SidecarProcess.run(
+      [command, "--config", path], in: directory, launcher: ["prlimit", "--as=3000000000", "--nofile=4096"])
+    #expect(try process.wait() == .exited(command == "run" ? 1 : 2))
+    #expect(process.errorOutput.contains("GiB failed: Cannot allocate memory; the limit on address space (ulimit -v)"))
+  }
+
   @Test("Started without standard streams, it opens nothing in their place")
   func closedStandardStreams() throws {
     let sidecar = try SidecarProcess(

@@ -225,8 +225,10 @@ package final class SidecarProcess: Sendable {
   }
 
   /// Runs the binary for its output and exit status.
-  package static func run(_ arguments: [String], in directory: TemporaryDirectory) throws -> ChildProcess {
-    let process = try ChildProcess([try binary()] + arguments, environment: environment, in: directory)
+  package static func run(
+    _ arguments: [String], in directory: TemporaryDirectory, launcher: [String] = []
+  ) throws -> ChildProcess {
+    let process = try ChildProcess(launcher + [try binary()] + arguments, environment: environment, in: directory)
     _ = try process.wait()
     return process
   }

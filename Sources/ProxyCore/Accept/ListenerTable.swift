@@ -32,6 +32,11 @@ struct Listener {
 }
 
 struct ListenerTable: ~Copyable {
+  /// How long a queue is emptied before its listener closes, in nanoseconds. A client whose handshake lacks only its own
+  /// last segment believes that it is connected. Linux holds that segment back for up to 200 ms where data is about to
+  /// carry it (TCP_DELACK_MAX); the rest is for the way through the network.
+  static let emptyingTime: UInt64 = 250_000_000
+
   private var listeners: [Listener?] = Array(repeating: nil, count: WorkerMetrics.listenersMax)
 
   subscript(listener: ListenerID) -> Listener? {

@@ -17,11 +17,6 @@ extension Worker where K: ~Copyable {
     armAccept(id)
   }
 
-  /// How long a queue is emptied before its listener closes, in nanoseconds. A client whose handshake lacks only its own
-  /// last segment believes that it is connected. Linux holds that segment back for up to 200 ms where data is about to
-  /// carry it (TCP_DELACK_MAX); the rest is for the way through the network.
-  private static var emptyingTime: UInt64 { 250_000_000 }
-
   /// Stops accepting, since the process ends or the configuration no longer has this listener. Closing a listening socket
   /// resets the connections in its queue and those on their way there, whose clients believe that they are connected: so
   /// the queue is closed to new ones first, and emptied for a moment. A client that comes in between hears nothing, tries
@@ -29,7 +24,7 @@ extension Worker where K: ~Copyable {
   mutating func emptyListener(_ id: ListenerID) {
     guard let listener = listeners[id], listener.phase == .open else { return }
     kernel.stopQueueing(listener.descriptor)
-    let closesAt = kernel.now &+ Self.emptyingTime
+    let closesAt = kernel.now &+ ListenerTable.emptyingTime
     listeners[id]?.phase = .emptying(until: closesAt)
     listenersCloseAt = min(listenersCloseAt, closesAt)
   }
@@ -199,6 +194,8 @@ extension Worker where K: ~Copyable {
 
   private mutating func openConnection(_ id: ListenerID, _ downstream: Descriptor) {
     if listeners[id]?.phase != .open { kernel.hearAgain(downstream) }
+    // Somebody who took the proxy for empty has to look again.
+    if isDraining, reasonToCloseArrivals == nil { kernel.notify(links.controlWake) }
     guard let slot = connections.take() else {
       // A FIN would look like an empty answer.
       kernel.resetOnClose(downstream)

@@ -75,15 +75,15 @@ extension Worker where K: ~Copyable {
       awaitFirstBytes(slot, connection)
     } else if connection.pointee.phase == .handshaking {
       // A permissive listener's TLS, which goes on in parallel and comes back here.
-    } else if connection.pointee.encryption == .mutual, connection.pointee.tls == nil {
-      guard let (rules, rule) = meshRule(connection, towards: connection.pointee.upstreamAddress) else {
-        // A reload has taken the rule away meanwhile. What was to be encrypted does not pass in the clear.
-        close(slot, connection, .connectFailed)
-        return
-      }
-      beginOutboundHandshake(slot, connection, rules: rules, rule: rule)
-    } else {
+    } else if connection.pointee.tls != nil {
       startRelay(slot, connection)
+    } else {
+      switch (connection.pointee.encryption, meshRule(connection, towards: connection.pointee.upstreamAddress)) {
+      case (.none, nil): startRelay(slot, connection)
+      case (.mutual, let (rules, rule)?): beginOutboundHandshake(slot, connection, rules: rules, rule: rule)
+      // A reload has brought the rule or taken it away meanwhile. What is to be encrypted does not pass in the clear.
+      default: close(slot, connection, .connectFailed)
+      }
     }
   }
 

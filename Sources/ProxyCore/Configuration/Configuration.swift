@@ -180,6 +180,9 @@ extension Configuration {
 
     public static let maxFilesRange = 2...100
 
+    /// Whether the path is a device, such as /dev/stdout; /dev/shm holds files.
+    var isDevice: Bool { path.hasPrefix("/dev/") && !path.hasPrefix("/dev/shm/") }
+
     public init(
       path: String = "/dev/stdout", format: Format = .json, maxSize: ByteSize? = .mebibytes(100), maxFiles: Int = 4
     ) {

@@ -21,8 +21,7 @@ extension ConfigurationDecoder {
         at: location, "admin.bind: whoever can reach \(admin.bind) can stop this proxy and see its connections")
     }
     let accessLog = draft.configuration.accessLog
-    let isDevice = accessLog.path.hasPrefix("/dev/")
-    if isDevice, accessLog.maxSize != nil, let location = draft.locations["accessLog.maxSize"] {
+    if accessLog.isDevice, accessLog.maxSize != nil, let location = draft.locations["accessLog.maxSize"] {
       diagnostics.warning(
         at: location,
         "accessLog.maxSize: \(accessLog.path) is never rotated by the proxy; whoever reads it limits its size")

@@ -1,5 +1,5 @@
 /// Durations as the configuration writes them. The value syntaxes parse with it, the renderer formats with it, and the
-/// workers ask it for nanoseconds, in which the kernel counts.
+/// workers and the drain ask it for nanoseconds, in which they count.
 
 extension Duration {
   /// The length in nanoseconds: 0 for a negative duration, `UInt64.max` for one beyond 584 years.

@@ -58,7 +58,7 @@ enum PrincipalPattern {
         throw ValueProblem(
           "\(quoted(text)) has * inside a path segment", expected: "* as a whole segment, or ** as the last one")
       }
-      guard segment.utf8.allSatisfy(isPathByte) else {
+      guard segment.utf8.allSatisfy(SPIFFEID.isPathByte) else {
         throw ValueProblem(
           "\(quoted(segment)) is not a path segment of a SPIFFE ID",
           expected: "letters, digits, \".\", \"-\" and \"_\"")
@@ -75,18 +75,6 @@ enum PrincipalPattern {
 
   /// SPIFFE-ID section 2.1: lower case, at most 255 bytes.
   private static func isTrustDomain(_ text: Substring) -> Bool {
-    (1...255).contains(text.utf8.count)
-      && text.utf8.allSatisfy { isPathByte($0) && !(UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0) }
-  }
-
-  /// SPIFFE-ID section 2.2.
-  private static func isPathByte(_ byte: UInt8) -> Bool {
-    switch byte {
-    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-      UInt8(ascii: "0")...UInt8(ascii: "9"):
-      true
-    default:
-      byte == UInt8(ascii: ".") || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "_")
-    }
+    (1...255).contains(text.utf8.count) && text.utf8.allSatisfy(SPIFFEID.isTrustDomainByte)
   }
 }

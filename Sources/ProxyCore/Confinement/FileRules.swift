@@ -31,9 +31,8 @@ public struct FileRules: Sendable, Equatable {
     self.readable = readable.filter { seen.insert($0).inserted }
 
     let log = configuration.accessLog
-    let isDevice = log.path.hasPrefix("/dev/")
-    logDirectory = log.format == .off || isDevice ? nil : Self.directory(of: log.path)
-    logDevice = log.format != .off && isDevice ? log.path : nil
+    logDirectory = log.format == .off || log.isDevice ? nil : Self.directory(of: log.path)
+    logDevice = log.format != .off && log.isDevice ? log.path : nil
   }
 
   /// What a new configuration would need and no longer gets: only a restart can widen the rules. A line for each.

@@ -85,6 +85,7 @@ extension AccessLogFile {
       let new = try Self.open(settings.path)
       close(descriptor)
       descriptor = new
+      endsInsideLine = false
       size = Self.rotatableSize(new, settings.path)
     } catch {
       throw RotationFailure(errno: error.errno)

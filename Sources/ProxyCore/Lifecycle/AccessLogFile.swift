@@ -25,7 +25,7 @@ struct AccessLogFile: ~Copyable {
   /// Rotations that the owner has not counted yet.
   var rotations = Rotations()
   /// A write that failed has left a part of a line at the end.
-  private var endsInsideLine = false
+  var endsInsideLine = false
 
   /// Takes over what `open` returned for the path of the settings.
   init(_ descriptor: Int32, _ settings: Configuration.AccessLog) {
@@ -37,14 +37,15 @@ struct AccessLogFile: ~Copyable {
   deinit { close(descriptor) }
 
   /// Appends whole lines, and rotates the file before where they would make it too large.
+  /// - Parameter awaitRoom: waits until a pipe that is full takes more; false: it isn't to be waited for.
   /// - Returns: nil when all lines are in the log. What was written before a failure stays written.
-  mutating func append(_ lines: [UInt8]) -> Failure? {
+  mutating func append(_ lines: [UInt8], awaitRoom: (_ descriptor: Int32) -> Bool) -> Failure? {
     if let failure = makeRoom(for: lines.count) { return failure }
-    if endsInsideLine, let failure = write([UInt8(ascii: "\n")]) { return failure }
-    return write(lines)
+    if endsInsideLine, let failure = write([UInt8(ascii: "\n")], awaitRoom) { return failure }
+    return write(lines, awaitRoom)
   }
 
-  private mutating func write(_ bytes: [UInt8]) -> Failure? {
+  private mutating func write(_ bytes: [UInt8], _ awaitRoom: (_ descriptor: Int32) -> Bool) -> Failure? {
     bytes.withUnsafeBytes { bytes in
       var rest = bytes[...]
       while !rest.isEmpty {
@@ -53,11 +54,9 @@ struct AccessLogFile: ~Copyable {
           endsInsideLine = rest[rest.startIndex + count - 1] != UInt8(ascii: "\n")
           rest = rest.dropFirst(count)
           size? += UInt64(count)
-        } else if errno == EAGAIN {
-          var poll = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-          _ = Glibc.poll(&poll, 1, -1)
-        } else if errno != EINTR {
+        } else {
           let failure = errno
+          if failure == EINTR || failure == EAGAIN && awaitRoom(descriptor) { continue }
           let written = bytes[..<rest.startIndex].count { $0 == UInt8(ascii: "\n") }
           return Failure(operation: .write, errno: failure, linesWritten: written)
         }

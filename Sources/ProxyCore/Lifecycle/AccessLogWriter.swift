@@ -98,7 +98,7 @@ final class AccessLogWriter: Sendable {
       let stops = isStopping.load(ordering: .acquiring)
       let records = format(into: &formatter)
       if records > 0 {
-        if let failure = file.append(formatter.bytes) {
+        if let failure = file.append(formatter.bytes, awaitRoom: awaitRoom) {
           unwritten.wrappingAdd(UInt64(records - failure.linesWritten), ordering: .relaxed)
           complain(failure, &complainedAt)
         }
@@ -133,6 +133,21 @@ final class AccessLogWriter: Sendable {
     var poll = pollfd(fd: wake.rawValue, events: Int16(POLLIN), revents: 0)
     _ = Glibc.poll(&poll, 1, -1)
     EventDescriptor.acknowledge(wake)
+  }
+
+  /// Waits for a sink that has stalled; false when the log is to be written elsewhere. The end of the process doesn't end the
+  /// wait: `finish` grants the sink a last moment.
+  private func awaitRoom(in sink: Int32) -> Bool {
+    while !wantsReopen.load(ordering: .acquiring) {
+      var polls = [
+        pollfd(fd: sink, events: Int16(POLLOUT), revents: 0),
+        pollfd(fd: wake.rawValue, events: Int16(POLLIN), revents: 0),
+      ]
+      _ = Glibc.poll(&polls, 2, -1)
+      if polls[0].revents != 0 { return true }
+      EventDescriptor.acknowledge(wake)
+    }
+    return false
   }
 
   private func reopenFile(_ file: inout AccessLogFile, _ formatter: inout AccessLogFormatter) {

@@ -23,7 +23,7 @@ public struct DescriptorBudget: Sendable, Equatable {
     let process = 32
     // A full set of clients of both HTTP endpoints.
     let endpoints = 2 * 64
-    // Ring, registered eventfd, mailbox, spare.
+    // Ring, the epoll nested in it, mailbox, spare.
     let perWorker = 4
     return process + endpoints + workers * (perWorker + listeners)
   }
@@ -49,8 +49,14 @@ public struct DescriptorBudget: Sendable, Equatable {
   public var connectionsMax: Int {
     let shared = max(0, limit - reserve)
     let fitting = (shared - shared / Self.partsPerPipePart) / Self.descriptorsPerConnection
-    return min(max(1, fitting), workers * WorkerLinks.slotsMaxDefault)
+    return min(max(1, fitting), workers * slotsPerWorker)
   }
+
+  /// A worker may get all connections, and a limit that a reload raises is still one of open files.
+  public var slotsPerWorker: Int { min(Self.slotsMax, max(1, limit)) }
+
+  /// The most connections that one worker takes.
+  static let slotsMax = 131_072
 
   /// How many pipes all workers together may have beside so many connections.
   func pipesMax(beside connections: Int) -> Int {

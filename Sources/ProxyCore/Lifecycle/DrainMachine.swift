@@ -36,6 +36,10 @@ public struct DrainMachine: Sendable, Equatable {
   /// kernel must not keep the pod from ending.
   static let closingTimeout: UInt64 = 5_000_000_000
 
+  /// How long the queues of listeners may still bring connections: what a worker takes to empty them, and a moment for it to
+  /// hear of it.
+  static let emptyingTime = ListenerTable.emptyingTime + 50_000_000
+
   /// Between two looks for connections to cut once the deadline has passed.
   static let lateInterval: UInt64 = 20_000_000
 
@@ -43,11 +47,12 @@ public struct DrainMachine: Sendable, Equatable {
   private let deadline: UInt64
   private var graceEndsAt: UInt64 = 0
   private var deadlineAt: UInt64 = 0
+  private var queuesEmptyAt: UInt64 = 0
   private var closingEndsAt: UInt64 = 0
 
   public init(_ drain: Configuration.Drain) {
-    grace = drain.grace.saturatedNanoseconds
-    deadline = max(grace, drain.deadline.saturatedNanoseconds)
+    grace = drain.grace.nanoseconds
+    deadline = max(grace, drain.deadline.nanoseconds)
   }
 
   /// When `advance` has something to do again if nothing else happens; nil where that is for others to bring about.
@@ -55,6 +60,7 @@ public struct DrainMachine: Sendable, Equatable {
     switch phase {
     case .serving, .drained, .ended: nil
     case .grace: graceEndsAt
+    case .draining where queuesEmptyAt > now && !endsProcess: min(queuesEmptyAt, max(deadlineAt, now))
     // Past it there was no connection to cut, but one may still come out of a queue.
     case .draining: deadlineAt > now ? deadlineAt : now.addingSaturated(Self.lateInterval)
     // Past it without an end of the process, connections that are stuck are all that is waited for.
@@ -71,10 +77,13 @@ public struct DrainMachine: Sendable, Equatable {
       return begin(now: now)
     case .grace, .ended:
       return []
-    case .draining, .closing:
+    case .draining:
       return [.stopWorkers]
     case .drained:
-      phase = .closing
+      phase = .draining
+      return [.stopWorkers]
+    case .closing:
+      // Workers need their turn from now on.
       closingEndsAt = now.addingSaturated(Self.closingTimeout)
       return [.stopWorkers]
     }
@@ -108,9 +117,12 @@ public struct DrainMachine: Sendable, Equatable {
     var actions: [Action] = []
     if phase == .grace, now >= graceEndsAt {
       phase = .draining
+      queuesEmptyAt = now.addingSaturated(Self.emptyingTime)
       actions.append(.stopAccepting)
       if endsProcess { actions.append(.stopWorkers) }
     }
+    // A worker that was late has found one in a queue.
+    if phase == .drained, connections > 0 { phase = .draining }
     if phase == .draining, now >= deadlineAt, connections > 0 {
       phase = .closing
       closingEndsAt = now.addingSaturated(Self.closingTimeout)
@@ -121,7 +133,7 @@ public struct DrainMachine: Sendable, Equatable {
     if phase == .draining || phase == .closing {
       if endsProcess {
         if workersEnded || (phase == .closing && now >= closingEndsAt) { phase = .ended }
-      } else if connections == 0 {
+      } else if connections == 0, phase == .closing || now >= queuesEmptyAt {
         phase = .drained
       }
     }

@@ -193,14 +193,14 @@ extension Exposition {
     workerCells(
       "sidecar_worker_connections", .gauge, "Connection slots of the worker that are taken.", .slotsInUse, blocks)
     totalCell(
-      "sidecar_receive_buffers_in_use", .gauge, "Provided receive buffers that hold bytes on their way.", .buffersInUse,
+      "sidecar_receive_buffers_in_use", .gauge, "Shared receive buffers that hold bytes on their way.", .buffersInUse,
       blocks)
     totalCell("sidecar_pipes_in_use", .gauge, "Pipes that carry spliced bytes.", .pipesInUse, blocks)
     totalCell(
       "sidecar_overflow_chunks_in_use", .gauge, "Private chunks that hold bytes for slow readers.", .chunksInUse, blocks
     )
     totalCell(
-      "sidecar_receives_starved", .counter, "Receives that waited because no provided buffer was free.",
+      "sidecar_receives_starved", .counter, "Receives that waited because no shared buffer was free.",
       .receivesStarved, blocks)
     totalCell(
       "sidecar_pipes_refused", .counter, "Times that a bulk transfer got no pipe and copied instead.", .pipesRefused,

@@ -136,12 +136,12 @@ extension Proxy {
   private func finish() -> Outcome {
     let ended = workers.allSatisfy { $0.thread.hasEnded }
     resolver.stop()
+    accessLog?.finish()
     guard ended else {
       log.error("workers did not leave within \(DrainMachine.closingTimeout / 1_000_000_000) s; ending without them")
       return .abandoned
     }
     for worker in workers { worker.thread.join() }
-    accessLog?.finish()
     log.info("ended")
     return .drained
   }

@@ -1,7 +1,8 @@
 // The running proxy as one value: what the command line starts, what the admin endpoints ask, what the demo embeds.
 //
 // Files: this one sets everything up and takes it down; `Proxy+Control.swift` is the control thread;
-// `Proxy+Reload.swift` applies a new configuration; `Proxy+Observation.swift` answers questions.
+// `Proxy+Reload.swift` applies a new configuration, `Proxy+Identity.swift` new certificates; `Proxy+Observation.swift`
+// answers questions.
 
 import Glibc
 import IOUring
@@ -48,7 +49,7 @@ public final class Proxy: Sendable {
   public let log: Log
   public let directory: ListenerDirectory
   let options: Options
-  let workers: [Worker]
+  let workers: [WorkerHandle]
   let budget: ConnectionBudget
   let accessLog: AccessLogWriter?
   let resolver: Resolver
@@ -61,7 +62,7 @@ public final class Proxy: Sendable {
   let state: Mutex<State>
 
   /// One worker and the ends that the process holds of it.
-  struct Worker: Sendable {
+  struct WorkerHandle: Sendable {
     var thread: WorkerThread
     var mailbox: Mailbox
     var metrics: MetricBlock
@@ -123,6 +124,11 @@ public final class Proxy: Sendable {
     do throws(StartError) {
       let descriptors = Proxy.descriptors(configuration, workers: workerCount, limit: descriptorLimit)
       if let obstacle = descriptors.obstacle { throw StartError(obstacle) }
+      do throws(RingError) {
+        try WorkerMemory.check(workers: workerCount, slots: descriptors.slotsPerWorker)
+      } catch {
+        throw StartError("\(error)")
+      }
       for listener in configuration.listeners {
         let opened = try ListenerSockets.open(listener, workers: workerCount)
         sockets.append(opened.descriptors)
@@ -142,7 +148,8 @@ public final class Proxy: Sendable {
         ? nil
         : try AccessLogWriter(configuration.accessLog, workers: workerCount, directory: directory, log: log)
       do throws(KernelError) { resolver = try Resolver(changed: wake) } catch { throw Proxy.noDescriptor }
-      let links = try Proxy.links(workers: workerCount, limit: limit, accessLog: accessLog, wake: wake)
+      let links = try Proxy.links(
+        workers: workerCount, slots: descriptors.slotsPerWorker, limit: limit, accessLog: accessLog, wake: wake)
       budget = links[0].budget
       do throws(StartError) {
         workers = try Proxy.startWorkers(links, &choice, wish: configuration.engine, settings: settings)
@@ -291,7 +298,7 @@ public final class Proxy: Sendable {
   }
 
   private static func links(
-    workers: Int, limit: Int, accessLog: AccessLogWriter?, wake: Descriptor
+    workers: Int, slots: Int, limit: Int, accessLog: AccessLogWriter?, wake: Descriptor
   ) throws(StartError) -> [WorkerLinks] {
     var mailboxes: [Mailbox] = []
     for _ in 0..<workers { mailboxes.append(Mailbox(wakeDescriptor: try eventDescriptor())) }
@@ -299,7 +306,7 @@ public final class Proxy: Sendable {
     return mailboxes.enumerated().map { index, mailbox in
       WorkerLinks(
         index: index, mailbox: mailbox, metrics: WorkerMetrics.allocate(), accessLog: accessLog?.queues[index],
-        budget: budget, controlWake: wake)
+        budget: budget, controlWake: wake, slotsMax: slots)
     }
   }
 
@@ -307,13 +314,13 @@ public final class Proxy: Sendable {
   /// count as locked memory, whose limit is the user's, over all processes. With `auto` they run on epoll then.
   private static func startWorkers(
     _ links: [WorkerLinks], _ choice: inout EngineChoice, wish: Configuration.Engine, settings: WorkerSettings
-  ) throws(StartError) -> [Worker] {
-    var workers: [Worker] = []
+  ) throws(StartError) -> [WorkerHandle] {
+    var workers: [WorkerHandle] = []
     while true {
       do throws(RingError) {
         for link in links {
           let thread = try WorkerThread.start(engine: choice.engine, links: link, settings: settings)
-          workers.append(Worker(thread: thread, mailbox: link.mailbox, metrics: link.metrics))
+          workers.append(WorkerHandle(thread: thread, mailbox: link.mailbox, metrics: link.metrics))
         }
         return workers
       } catch {

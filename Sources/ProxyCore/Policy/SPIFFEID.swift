@@ -81,7 +81,8 @@ public struct SPIFFEID: Sendable, Hashable {
     return .success(end)
   }
 
-  private static func isTrustDomainByte(_ byte: UInt8) -> Bool {
+  /// SPIFFE-ID section 2.1.
+  static func isTrustDomainByte(_ byte: UInt8) -> Bool {
     switch byte {
     case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."),
       UInt8(ascii: "-"), UInt8(ascii: "_"):
@@ -91,6 +92,7 @@ public struct SPIFFEID: Sendable, Hashable {
     }
   }
 
+  /// SPIFFE-ID section 2.2.
   static func isPathByte(_ byte: UInt8) -> Bool {
     isTrustDomainByte(byte) || (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte)
   }

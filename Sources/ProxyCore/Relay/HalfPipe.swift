@@ -8,7 +8,7 @@ struct Piece {
   enum Home: UInt8 {
     /// Nothing is held.
     case none
-    /// A provided receive buffer, shared by all connections of the worker.
+    /// A receive buffer that all connections of the worker share.
     case buffer
     /// A private chunk: what TLS has written, or what a slow sink did not take.
     case chunk
@@ -55,7 +55,7 @@ struct Piece {
 struct HalfPipe {
   /// How the bytes move. A half-pipe changes its mode only while it holds nothing.
   enum Mode: UInt8 {
-    /// Through provided buffers: best for small messages.
+    /// Through shared buffers: best for small messages.
     case buffered
     /// Through a kernel pipe, never in user space: best for bulk.
     case spliced

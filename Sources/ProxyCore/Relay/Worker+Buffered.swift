@@ -1,4 +1,4 @@
-// The relay of messages: receive into a provided buffer, pass it on, give it back. In the clear one message costs one
+// The relay of messages: receive into a shared buffer, pass it on, give it back. In the clear one message costs one
 // receive and one send, and no copy in user space. On a TLS connection `Worker+TLS.swift` stands between the receive and
 // the send.
 

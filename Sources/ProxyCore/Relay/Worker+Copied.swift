@@ -22,7 +22,7 @@ extension Worker where K: ~Copyable {
     half.pointee.filling = buffer
     kernel.submitReceive(
       connection.descriptor(direction.source),
-      into: UnsafeMutableRawBufferPointer(start: buffer, count: Self.bulkReceiveSize),
+      into: UnsafeMutableRawBufferPointer(start: buffer, count: WorkerMemory.bulkReceiveSize),
       token: begin(.receive(direction), slot, connection))
   }
 

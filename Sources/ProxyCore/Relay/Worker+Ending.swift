@@ -119,7 +119,7 @@ extension Worker where K: ~Copyable {
     close(slot, connection, side == .downstream ? .downstreamReset : .upstreamReset)
   }
 
-  /// Begins the tear-down: shut down, cancel what is in flight, wait for every final completion, close, free the slot.
+  /// Begins the tear-down: cancel what is in flight, wait for every final completion, close, free the slot.
   mutating func close(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ reason: CloseReason) {
     precondition(connection.pointee.phase.isLive, "slot \(slot) is closed twice")
     if connection.pointee.phase == .handshaking { handshakeEnded(slot, connection, reason) }

@@ -29,9 +29,18 @@ extension Worker where K: ~Copyable {
     }
   }
 
-  /// The source has bytes, or has ended.
-  mutating func sourceIsReady(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ direction: Direction) {
-    if connection.half(direction).pointee.mode == .copied {
+  /// A source has bytes or has ended, or a sink has room. A poll that the kernel refuses would be refused again, and again at
+  /// once: epoll's limit on watches is the user's, over all processes.
+  mutating func pollCompleted(
+    _ operation: Operation, _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, events: Int32
+  ) {
+    let direction = operation.direction
+    let isOfSource = operation.kind == .pollSource
+    guard events >= 0 else {
+      closeReset(slot, connection, by: isOfSource ? direction.source : direction.sink, errno: -events)
+      return
+    }
+    if isOfSource, connection.half(direction).pointee.mode == .copied {
       receiveBulk(slot, connection, direction)
     } else {
       pump(slot, connection, direction)

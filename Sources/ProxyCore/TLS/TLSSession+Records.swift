@@ -8,7 +8,7 @@ extension TLSSession {
     /// Everything was read; call again with what the peer sends next.
     case needsInput
     /// The plaintext window is full; call again with another one and the rest of the input, which may be empty: libssl
-    /// may hold the rest of a record (`plaintextPending`).
+    /// may hold the rest of a record.
     case needsPlaintextRoom
     /// An answer that the protocol demands doesn't fit the output window: send it and call again. libssl 3.0 and 3.5 keep
     /// the answer to a key update back until `encrypt` has something to say, so that in practice this doesn't happen.

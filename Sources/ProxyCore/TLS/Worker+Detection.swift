@@ -98,10 +98,16 @@ extension Worker where K: ~Copyable {
     return true
   }
 
-  /// It is not for us: the bytes pass through unread, if a peer without an identity is allowed to.
+  /// It is not for us: the bytes pass through unread, if a peer without an identity is allowed to, and if the listener has not
+  /// become strict since the connection came.
   mutating func decideClear(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
     connection.pointee.isUndecided = false
     settle(connection, .none)
+    guard listeners[ListenerID(rawValue: Int(connection.pointee.listener))]?.plan.tls != .strict else {
+      connection.pointee.tlsFailure = .notTLS
+      close(slot, connection, .tlsHandshakeFailed)
+      return
+    }
     guard authorize(slot, connection) else { return }
     if connection.pointee.connectedAt != 0 { startRelay(slot, connection) }
   }

@@ -1,4 +1,4 @@
-// Half-pipes that wait for their turn at something scarce: a provided buffer, or the time that a handshake costs. They
+// Half-pipes that wait for their turn at something scarce: a shared buffer, or the time that a handshake costs. They
 // are served in order, so that a shortage neither spins nor starves anyone for good.
 
 /// A queue through `HalfPipe.nextInQueue`. A half-pipe in a queue keeps its receive marked as in flight, so that its

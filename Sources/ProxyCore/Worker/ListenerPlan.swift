@@ -49,21 +49,10 @@ public struct WorkerSettings: Sendable {
   var pipesMax = Int.max
 
   public init(_ timeouts: Configuration.Timeouts) {
-    connectTimeout = timeouts.connect.saturatedNanoseconds
-    handshakeTimeout = timeouts.handshake.saturatedNanoseconds
-    detectTimeout = timeouts.detect.saturatedNanoseconds
-    idleTimeout = timeouts.idle?.saturatedNanoseconds ?? .max
-    halfCloseTimeout = timeouts.halfClose?.saturatedNanoseconds ?? .max
-  }
-}
-
-extension Duration {
-  /// Whole nanoseconds, 0 for negative spans, `.max` for more than 584 years.
-  var saturatedNanoseconds: UInt64 {
-    let (seconds, attoseconds) = components
-    guard seconds >= 0, attoseconds >= 0 else { return 0 }
-    let (product, overflow) = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
-    let (sum, carry) = product.addingReportingOverflow(UInt64(attoseconds) / 1_000_000_000)
-    return overflow || carry ? .max : sum
+    connectTimeout = timeouts.connect.nanoseconds
+    handshakeTimeout = timeouts.handshake.nanoseconds
+    detectTimeout = timeouts.detect.nanoseconds
+    idleTimeout = timeouts.idle?.nanoseconds ?? .max
+    halfCloseTimeout = timeouts.halfClose?.nanoseconds ?? .max
   }
 }

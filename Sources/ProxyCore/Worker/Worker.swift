@@ -1,6 +1,6 @@
 // The worker: one thread's share of the proxy. It owns a kernel, listeners, connections, buffers and timers, and
-// shares none of them. This file has its state and its loop; the folders Accept, Relay and Lifecycle hold what it does
-// with a connection, in the order in which that happens.
+// shares none of them. This file has its state and its loop; the folders Accept, TLS and Relay hold what it does with a
+// connection.
 
 import IOUring
 import Metrics
@@ -19,15 +19,15 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
   var timers: TimerWheel
   var listeners: ListenerTable
   var pipes = PipePool()
-  /// Rests of messages that slow readers did not take: at most four per connection, two in each direction.
+  /// Rests of messages that slow readers did not take.
   var chunks: ChunkPool
-  /// Large buffers for bulk: at most three per connection, since TLS opens and seals from one into another.
+  /// Large buffers for bulk.
   var bulkBuffers: ChunkPool
 
   /// When to look for memory to give back; `.max` when there is none.
   var trimDueAt: UInt64 = .max
 
-  /// Provided buffers that completions have taken and that were not recycled yet.
+  /// Shared buffers that completions have taken and that were not recycled yet.
   var buffersInUse = 0
   var starved = HalfPipeQueue()
 
@@ -56,11 +56,6 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
   /// A connection of this worker's own was led back to it; see `Worker+OriginalDestination.swift`.
   var hasSeenLoop = false
 
-  /// Bytes of one bulk receive: copying 16 KiB at a time costs more than any other proxy does.
-  static var bulkReceiveSize: Int { 262_144 }
-  /// What sealing adds to a receive, and the part of an earlier record that is opened with it, rounded up to pages.
-  private static var sealingRoom: Int { 4_096 }
-
   init(kernel: consuming K, links: WorkerLinks, settings: WorkerSettings) {
     let now = kernel.now
     let receiveBufferSize = kernel.receiveBufferSize
@@ -75,10 +70,10 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
     tlsEngine = TLSEngine(now: self.kernel.wallClockSeconds(), sessionsMax: links.slotsMax)
     listeners = ListenerTable()
     chunks = ChunkPool(
-      // A record is opened only where all of it fits.
-      chunkSize: max(receiveBufferSize + Self.sealingRoom, PartialRecord.size), capacity: links.slotsMax * 4)
+      chunkSize: WorkerMemory.chunkSize(receiveBufferSize: receiveBufferSize),
+      capacity: links.slotsMax * WorkerMemory.chunksPerConnection)
     bulkBuffers = ChunkPool(
-      chunkSize: Self.bulkReceiveSize + Self.sealingRoom, capacity: links.slotsMax * 3)
+      chunkSize: WorkerMemory.bulkBufferSize, capacity: links.slotsMax * WorkerMemory.bulkBuffersPerConnection)
   }
 
   /// Serves until `WorkerCommand.stop` and the end of the last connection.
@@ -158,8 +153,7 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
     switch operation.kind {
     case .receive: receiveCompleted(slot, connection, operation.direction, completion)
     case .send: sendCompleted(slot, connection, operation.direction, result: completion.result)
-    case .pollSource: sourceIsReady(slot, connection, operation.direction)
-    case .pollSink: pump(slot, connection, operation.direction)
+    case .pollSource, .pollSink: pollCompleted(operation, slot, connection, events: completion.result)
     case .watch: watchCompleted(slot, connection, operation.side, events: completion.result)
     case .connect: connectCompleted(slot, connection, result: completion.result)
     case .accept, .mail, nil: break

@@ -13,17 +13,15 @@ public struct WorkerLinks: Sendable {
   /// Nil when there is no access log.
   public var accessLog: AccessRecordQueue?
   public var budget: ConnectionBudget
-  /// The control thread's eventfd: notified whenever the worker's last connection ends in a drain, and when the
-  /// worker has left its loop.
+  /// The control thread's eventfd: notified whenever one more connection comes or the worker's last one ends in a drain, and
+  /// when the worker has left its loop.
   public var controlWake: Descriptor
-  /// Connections that this worker has room for. Only address space: a slot costs memory from its first use on.
+  /// Connections that this worker has room for. Only address space (`WorkerMemory`): a slot costs memory from its first use on.
   public var slotsMax: Int
-
-  public static let slotsMaxDefault = 131_072
 
   public init(
     index: Int, mailbox: Mailbox, metrics: MetricBlock, accessLog: AccessRecordQueue?, budget: ConnectionBudget,
-    controlWake: Descriptor, slotsMax: Int = slotsMaxDefault
+    controlWake: Descriptor, slotsMax: Int
   ) {
     self.index = index
     self.mailbox = mailbox

@@ -12,13 +12,13 @@ public enum WorkerMetrics {
     case turns
     /// Gauge: connection slots that are taken.
     case slotsInUse
-    /// Gauge: provided receive buffers that hold bytes on their way.
+    /// Gauge: shared receive buffers that hold bytes on their way.
     case buffersInUse
     /// Gauge: pipes that carry bytes.
     case pipesInUse
     /// Gauge: private chunks that hold bytes for slow readers.
     case chunksInUse
-    /// Receives that found no provided buffer and waited for one.
+    /// Receives that found no shared buffer and waited for one.
     case receivesStarved
     /// Bulk directions that got no pipe and copied instead.
     case pipesRefused

@@ -89,7 +89,13 @@ struct Validate: ParsableCommand {
         "warning: limits.connections: \(wanted) doesn't fit; raise the hard limit on open files (ulimit -Hn), or workers"
       )
     }
-    return budget.obstacle.map { [$0] } ?? []
+    var obstacles = budget.obstacle.map { [$0] } ?? []
+    do throws(RingError) {
+      try WorkerMemory.check(workers: configuration.workerCount, slots: budget.slotsPerWorker)
+    } catch {
+      obstacles.append("\(error)")
+    }
+    return obstacles
   }
 }
 

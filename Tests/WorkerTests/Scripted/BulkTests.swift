@@ -92,6 +92,30 @@ import Testing
       ])
   }
 
+  @Test(
+    "A poll that the kernel refuses ends the connection: it would be refused again at once",
+    arguments: [ENOSPC, ENOMEM])
+  func refusedPoll(error: Int32) {
+    let bench = Self.spliced()
+    bench.turn(
+      [.ready(.client, .readable, events: POLLIN)],
+      expecting: [
+        .splice(.client, .pipeIn, Self.capacity, moves: 50_000),
+        .splice(.pipeOut, .server, 50_000, moves: -Int(EAGAIN)), .poll(.server, .writable), .poll(.client, .hangUp),
+      ])
+    bench.turn(
+      [.failed(.poll(.server, .writable), error)],
+      expecting: [
+        .resetOnClose(.client), .resetOnClose(.server), .close(.pipeOut), .close(.pipeIn), .cancel(.receive(.server)),
+        .cancel(.poll(.client, .hangUp)),
+      ])
+    bench.turn(
+      [.failed(.receive(.server), ECANCELED), .failed(.poll(.client, .hangUp), ECANCELED)],
+      expecting: WorkerBench.ending())
+    #expect(bench.closed(.upstreamReset) == 1)
+    bench.expectNothingHeld()
+  }
+
   @Test("One half-pipe moves a megabyte per turn at most, whoever could move more")
   func fairness() {
     let bench = Self.spliced()
@@ -246,7 +270,7 @@ import Testing
 
 @Suite struct CopyTests {
   private static let full = "0123456789abcdef"
-  private static let bulkSize = Worker<ScriptedKernel>.bulkReceiveSize
+  private static let bulkSize = WorkerMemory.bulkReceiveSize
 
   /// A half-pipe in bulk that got no pipe.
   private static func copied(_ refusal: [Step], pipesMax: Int = .max) -> WorkerBench {

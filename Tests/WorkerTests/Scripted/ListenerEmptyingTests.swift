@@ -23,12 +23,13 @@ import Testing
     let late = Descriptor(rawValue: 1_000_050)
     bench.advance(
       milliseconds(249), [.accepted(late, on: .listener)],
-      expecting: [.hearAgain(late)] + WorkerBench.connecting(late, .secondServer, to: Self.target))
+      expecting: WorkerBench.arriving(late, inDrain: isDrain)
+        + WorkerBench.connecting(late, .secondServer, to: Self.target))
     #expect(!bench.listenersAreQuiet)
     bench.advance(milliseconds(1), expecting: [.cancel(.accept(.listener))])
     bench.turn(
       [.failed(.accept(.listener), ECANCELED)],
-      expecting: WorkerBench.closingListener(taking: (.client, .server), connectingTo: Self.target))
+      expecting: WorkerBench.closingListener(taking: (.client, .server), connectingTo: Self.target, inDrain: isDrain))
     #expect(bench.worker.connections.usedCount == 2)
     #expect(bench.listenersAreQuiet)
   }
@@ -46,7 +47,7 @@ import Testing
     bench.turn(
       [.failed(.poll(.listener, .readable), ECANCELED)],
       expecting: WorkerBench.closingListener(
-        taking: (.client, .server), (last, .secondServer), connectingTo: Self.target))
+        taking: (.client, .server), (last, .secondServer), connectingTo: Self.target, inDrain: true))
     #expect(bench.worker.connections.usedCount == 2)
     #expect(bench.listenersAreQuiet)
   }

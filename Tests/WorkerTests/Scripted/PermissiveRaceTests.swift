@@ -27,6 +27,23 @@ import Testing
     bench.turn([.connected(.server)], expecting: [.receive(.server, expectsData: false)])
   }
 
+  @Test(
+    "A listener that has become strict meanwhile lets no plain text through, whoever speaks first",
+    arguments: [true, false])
+  func becomesStrict(clientSpeaks: Bool) {
+    var plan = WorkerBench.plan(to: WorkerBench.target)
+    plan.tls = .strict
+    bench.command(.updateListener(WorkerBench.listenerID, plan), expecting: [])
+    let silent = clientSpeaks ? Descriptor.server : .client
+    let resets: [Step] = [.resetOnClose(.client), .resetOnClose(.server)]
+    bench.turn(
+      [.received("plain text", from: clientSpeaks ? .client : .server, buffer: 0)],
+      expecting: (clientSpeaks ? [.recycle(0)] + resets : resets + [.recycle(0)]) + [.cancel(.receive(silent))])
+    bench.turn([.failed(.receive(silent), ECANCELED)], expecting: WorkerBench.ending())
+    #expect(bench.closed(.tlsHandshakeFailed) == 1)
+    bench.expectNothingHeld()
+  }
+
   // The hello waits in the queue of handshakes, which counts as a receive: there is none to cancel.
 
   @Test("The app ends behind the hello: the client hears of a cut, and no byte of it has reached the app")

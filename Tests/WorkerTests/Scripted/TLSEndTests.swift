@@ -75,7 +75,7 @@ import Testing
         expecting: [.recycle(0), .sendAnything(.client)] + (last ? [] : [.receive(.server, expectsData: true)]))
       bench.turn(
         [.sent(try sentToClient(bench), to: .client)],
-        expecting: last ? [.receive(.server, into: Worker<ScriptedKernel>.bulkReceiveSize)] : [])
+        expecting: last ? [.receive(.server, into: WorkerMemory.bulkReceiveSize)] : [])
     }
     bench.turn([.received(full, from: .server)], expecting: [.sendAnything(.client)])
     bench.turn([.sent(try sentToClient(bench), to: .client)], expecting: [.poll(.server, .readable)])
@@ -89,7 +89,7 @@ import Testing
     bench.turn([.sent(2, to: .client)], expecting: [])
     bench.turn(
       [.ready(.server, .readable, events: POLLIN)],
-      expecting: [.receive(.server, into: Worker<ScriptedKernel>.bulkReceiveSize)])
+      expecting: [.receive(.server, into: WorkerMemory.bulkReceiveSize)])
   }
 
   @Test("A peer that goes on asking for new keys behind our close_notify, which nothing may answer, is read to its end")

@@ -178,10 +178,18 @@ final class WorkerBench {
   }
 
   /// How a listener ends behind its last completion: what waits in the queue is taken.
-  static func closingListener(taking clients: (Descriptor, Descriptor)..., connectingTo target: String) -> [Step] {
+  static func closingListener(
+    taking clients: (Descriptor, Descriptor)..., connectingTo target: String, inDrain: Bool = false
+  ) -> [Step] {
     clients.flatMap { client, server in
-      [.acceptNow(.listener, gives: client), .hearAgain(client)] + connecting(client, server, to: target)
+      [.acceptNow(.listener, gives: client)] + arriving(client, inDrain: inDrain)
+        + connecting(client, server, to: target)
     } + [.acceptNow(.listener, fails: EAGAIN), .close(.listener)]
+  }
+
+  /// How a client is taken that comes out of the queue of a listener that is closing.
+  static func arriving(_ client: Descriptor, inDrain: Bool) -> [Step] {
+    [.hearAgain(client)] + (inDrain ? [.notify(.control)] : [])
   }
 
   // MARK: What was counted and what is held
