@@ -108,6 +108,14 @@ extension HostKernel where Self: ~Copyable {
     _ = setsockopt(socket.rawValue, SOL_SOCKET, SO_LINGER, &linger, UInt32(MemoryLayout<linger>.size))
   }
 
+  public mutating func discardInput(_ socket: Descriptor) {
+    // Whoever sends faster than this gets the reset after all.
+    let (most, rounds) = (1 << 20, 8)
+    for _ in 0..<rounds where recv(socket.rawValue, nil, most, Int32(MSG_TRUNC | MSG_DONTWAIT)) <= 0 {
+      return
+    }
+  }
+
   public mutating func notify(_ event: Descriptor) { EventDescriptor.notify(event) }
 
   public mutating func acknowledge(_ event: Descriptor) { EventDescriptor.acknowledge(event) }

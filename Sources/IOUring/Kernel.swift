@@ -226,6 +226,9 @@ public protocol Kernel: ~Copyable {
   mutating func close(_ descriptor: Descriptor)
   /// Makes the following `close` send a reset in place of a FIN and drop what is unsent. SO_LINGER with zero.
   mutating func resetOnClose(_ socket: Descriptor)
+  /// Drops what has arrived and nobody reads any more, up to a bound: Linux makes the close of a socket with unread bytes a
+  /// reset, which takes what is unsent along. MSG_TRUNC in tcp(7).
+  mutating func discardInput(_ socket: Descriptor)
   /// Wakes the thread that waits for an eventfd. eventfd(2).
   mutating func notify(_ event: Descriptor)
   /// Takes the notifications of an eventfd, so that it is no longer readable.

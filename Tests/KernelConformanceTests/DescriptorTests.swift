@@ -45,6 +45,22 @@ import Testing
     far.close()
   }
 
+  /// close of a socket with bytes that nobody has read is a reset, which takes along what was sent; not after discardInput.
+  @Test(arguments: KernelKind.allCases, [true, false])
+  func unreadBytesMakeACloseAReset(kind: KernelKind, discards: Bool) throws {
+    let world = try World(kind)
+    let (near, far) = try world.pair()
+    far.write([UInt8](repeating: 1, count: 4_000))
+    while !world.isReadable(near) {}
+    let sending = world.send(near, [1, 2, 3], mode: .immediate)
+    #expect(try world.outcome(sending).result == 3)
+    if discards { world.discardInput(near) }
+    world.close(near)
+    world.turn()
+    #expect(far.readEnd() == (discards ? 0 : ECONNRESET))
+    far.close()
+  }
+
   /// Both ends' addresses, and an error once nobody is connected.
   @Test(arguments: KernelKind.allCases)
   func addresses(kind: KernelKind) throws {

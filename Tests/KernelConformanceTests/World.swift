@@ -162,6 +162,7 @@ final class World {
   func isReadable(_ socket: Descriptor) -> Bool { kernel.isReadable(socket) }
   func shutdown(_ socket: Descriptor, _ direction: ShutdownDirection) -> Int32 { kernel.shutdown(socket, direction) }
   func resetOnClose(_ socket: Descriptor) { kernel.resetOnClose(socket) }
+  func discardInput(_ socket: Descriptor) { kernel.discardInput(socket) }
   func sendUnpaced(_ socket: Descriptor) { kernel.sendUnpaced(socket) }
   func sendHeldBack(_ socket: Descriptor) { kernel.sendHeldBack(socket) }
   func close(_ descriptor: Descriptor) { kernel.close(descriptor) }

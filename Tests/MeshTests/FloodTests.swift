@@ -102,6 +102,32 @@ struct FloodTests {
     try sidecar.stop()
   }
 
+  @Test("Silence and half hellos together leave a quarter of all connections to other listeners")
+  func silenceAndHalfHellos() throws {
+    let app = try AppServer.echo()
+    let authority = try Authority()
+    let identity = try IdentityVolume(try authority.issue(Authority.serverID), bundle: authority.bundle)
+    let sidecar = try SidecarProcess(
+      [try .init(to: app, options: ["tls": "strict"]), try .init("clear", to: app, options: ["tls": "off"])],
+      settings: [
+        "identity": identity.setting, "timeouts": "{handshake: 1h}", "limits": "{connections: 200}",
+      ])
+    let strangers = try (0..<400).map { index in
+      let connection = try sidecar.connect()
+      _ = try connection.sendUnlessReset([UInt8](repeating: 22, count: index % 2))
+      return connection
+    }
+    let others = try (0..<50).map { _ in
+      let connection = try sidecar.connect(to: "clear")
+      try connection.ping()
+      return connection
+    }
+    let strangersLeft = try sidecar.metrics().sum("sidecar_connections_active") - others.count
+    #expect((1...150).contains(strangersLeft))
+    for connection in strangers + others { connection.close() }
+    try sidecar.stop()
+  }
+
   @Test("Ten thousand connections under mutual TLS leave nothing behind")
   func tenThousandConnections() throws {
     let app = try AppServer.echo()

@@ -75,6 +75,32 @@ struct StreamEndTests {
     try sidecar.stop()
   }
 
+  @Test("What a client sends behind its close_notify is ignored, and doesn't cut the answer that is on its way")
+  func bytesBehindTheEnd() throws {
+    let answerSize = 200_000
+    let mayAnswer = Counter()
+    let app = try AppServer { connection in
+      _ = try connection.drain()
+      try connection.send("go on")
+      try eventually("the client has said more") { mayAnswer.value == 1 }
+      try connection.send([UInt8](repeating: 0x61, count: answerSize))
+    }
+    let sidecar = try sidecar(to: app)
+    // Most of the answer waits in the sidecar's socket when the connection ends.
+    let peer = try ForeignPeer(on: try sidecar.connect(receiveBuffer: 4_096), credentials: try authority.issue())
+    #expect(try peer.handshake())
+    try peer.closeNotify()
+    #expect(try peer.receive("go on"))
+    try peer.connection.send([UInt8](repeating: 23, count: 3_000))
+    mayAnswer.add()
+    try sidecar.awaitClosed("downstream_closed")
+    var count = 0
+    while case let part = try peer.receive(), !part.isEmpty { count += part.count }
+    #expect(count == answerSize)
+    #expect(peer.hasReceivedCloseNotify)
+    try sidecar.stop()
+  }
+
   @Test("The app ends first, and still gets what the client says afterwards")
   func appEndsFirst() throws {
     let rightEnds = Counter()

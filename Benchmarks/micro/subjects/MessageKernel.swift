@@ -115,6 +115,7 @@ struct MessageKernel: Kernel, ~Copyable {
   mutating func sendHeldBack(_ socket: Descriptor) { systemCalls += 1 }
   mutating func close(_ descriptor: Descriptor) { systemCalls += 1 }
   mutating func resetOnClose(_ socket: Descriptor) { systemCalls += 1 }
+  mutating func discardInput(_ socket: Descriptor) { systemCalls += 1 }
   mutating func notify(_ event: Descriptor) { systemCalls += 1 }
   mutating func acknowledge(_ event: Descriptor) { systemCalls += 1 }
 

@@ -190,6 +190,7 @@ extension Worker where K: ~Copyable {
 
   mutating func finishClosing(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
     guard connection.pointee.inFlight.isEmpty else { return }
+    discardBehindCloseNotify(connection)
     kernel.close(connection.pointee.downstream)
     if connection.pointee.upstream.isOpen { kernel.close(connection.pointee.upstream) }
     account(connection)
@@ -197,6 +198,14 @@ extension Worker where K: ~Copyable {
     connections.free(slot)
     links.budget.release()
     if isDraining, connections.usedCount == 0 { kernel.notify(links.controlWake) }
+  }
+
+  /// What a peer sends behind its close_notify is ignored (RFC 8446 section 6.1), and must not cut what is on its way to it.
+  private mutating func discardBehindCloseNotify(_ connection: UnsafeMutablePointer<Connection>) {
+    guard let tls = connection.pointee.tls, tls.pointee.session.endOfInputIsClean,
+      !connection.pointee.reason.cutsStream
+    else { return }
+    kernel.discardInput(connection.descriptor(tls.pointee.side))
   }
 
   /// Counts the end of a connection and tells the access log.

@@ -22,8 +22,9 @@ struct HandshakePlace {
 
 /// The inbound handshakes of one worker.
 struct HandshakeAdmission {
-  /// Handshakes in progress, each of which holds about 40 KiB in libssl until it is over.
-  var inProgressMax = 1_024
+  /// Handshakes in progress, each of which holds about 40 KiB in libssl until it is over: 160 MiB over all workers, which
+  /// pods with the limit that `deploy/` sets can spare.
+  var inProgressMax: Int
 
   /// Connections that have not said a byte, at the most: half a KiB each, so that this is a bound on the share of
   /// `limits.connections` that can be had for nothing rather than one on memory.
@@ -37,6 +38,8 @@ struct HandshakeAdmission {
   private var silent = WaitingList()
   /// In the order of the last bytes that came.
   private var waiting = WaitingList()
+
+  init(workers: Int) { inProgressMax = min(1_024, max(32, 4_096 / workers)) }
 
   // MARK: Silence
 
@@ -59,11 +62,13 @@ struct HandshakeAdmission {
     case refused
   }
 
-  /// The peer's first bytes have come: takes the handshake on, if there is room or can be made.
-  mutating func begin(_ slot: UInt32, now: UInt64, in table: borrowing ConnectionTable) -> Admission {
+  /// The peer's first bytes have come: takes the handshake on, if there is room or can be made. Of this worker's part of
+  /// `limits.connections`, `share`, handshakes get a quarter: with silence they leave a quarter to those who have proved who they
+  /// are, and to listeners without TLS.
+  mutating func begin(_ slot: UInt32, share: Int, now: UInt64, in table: borrowing ConnectionTable) -> Admission {
     leave(slot, in: table)
     var victim: UInt32?
-    if inProgress >= inProgressMax {
+    if inProgress >= max(1, min(inProgressMax, share / 4)) {
       guard let first = waiting.first, let startedAt = table[first].pointee.tls?.pointee.handshakeStartedAt,
         now &- startedAt >= Self.patience
       else { return .refused }

@@ -49,7 +49,7 @@ extension Worker where K: ~Copyable {
 
   /// A peer's first bytes are there. False when there is no room for its handshake; the connection is closed then.
   private mutating func admitHandshake(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) -> Bool {
-    switch handshakes.begin(slot, now: kernel.now, in: connections) {
+    switch handshakes.begin(slot, share: links.budget.share, now: kernel.now, in: connections) {
     case .admitted:
       return true
     case .admittedInPlaceOf(let victim):

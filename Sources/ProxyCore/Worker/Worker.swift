@@ -36,7 +36,7 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
   let tlsEngine: TLSEngine
   /// Connections whose handshake goes on next turn; see `Worker+Handshake.swift`.
   var handshakeQueue = HalfPipeQueue()
-  var handshakes = HandshakeAdmission()
+  var handshakes: HandshakeAdmission
   /// Ours towards upstreams, counted apart so that strangers can't take their places. Each holds about 40 KiB in libssl.
   var outboundHandshakesInProgress = 0
   var outboundHandshakesMax = 1_024
@@ -69,6 +69,7 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
     timers = TimerWheel(now: now)
     tlsEngine = TLSEngine(now: self.kernel.wallClockSeconds(), sessionsMax: links.slotsMax)
     listeners = ListenerTable()
+    handshakes = HandshakeAdmission(workers: links.budget.workerCount)
     chunks = ChunkPool(
       chunkSize: WorkerMemory.chunkSize(receiveBufferSize: receiveBufferSize),
       capacity: links.slotsMax * WorkerMemory.chunksPerConnection)

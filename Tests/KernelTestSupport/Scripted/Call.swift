@@ -33,6 +33,7 @@ public enum Call: Equatable, Sendable {
   case shutdown(Descriptor, ShutdownDirection)
   case close(Descriptor)
   case resetOnClose(Descriptor)
+  case discardInput(Descriptor)
   case notify(Descriptor)
   case acknowledge(Descriptor)
 }
@@ -103,6 +104,7 @@ struct CallPrinter {
     case .shutdown(let socket, let direction): "shutdown(\(name(socket)), \(direction))"
     case .close(let descriptor): "close(\(name(descriptor)))"
     case .resetOnClose(let socket): "resetOnClose(\(name(socket)))"
+    case .discardInput(let socket): "discardInput(\(name(socket)))"
     case .notify(let event): "notify(\(name(event)))"
     case .acknowledge(let event): "acknowledge(\(name(event)))"
     }

@@ -121,6 +121,7 @@ public struct ScriptedKernel: Kernel, ~Copyable {
 
   public mutating func close(_ descriptor: Descriptor) { _ = script.perform(.close(descriptor)) }
   public mutating func resetOnClose(_ socket: Descriptor) { _ = script.perform(.resetOnClose(socket)) }
+  public mutating func discardInput(_ socket: Descriptor) { _ = script.perform(.discardInput(socket)) }
   public mutating func notify(_ event: Descriptor) { _ = script.perform(.notify(event)) }
   public mutating func acknowledge(_ event: Descriptor) { _ = script.perform(.acknowledge(event)) }
 

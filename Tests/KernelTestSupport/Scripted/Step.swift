@@ -109,6 +109,7 @@ public struct Step: Sendable {
   }
   public static func close(_ descriptor: Descriptor) -> Step { Step(call: .close(descriptor)) }
   public static func resetOnClose(_ socket: Descriptor) -> Step { Step(call: .resetOnClose(socket)) }
+  public static func discardInput(_ socket: Descriptor) -> Step { Step(call: .discardInput(socket)) }
   public static func notify(_ event: Descriptor) -> Step { Step(call: .notify(event)) }
   public static func acknowledge(_ event: Descriptor) -> Step { Step(call: .acknowledge(event)) }
 }

@@ -117,6 +117,8 @@ public struct SimulatedKernel: Kernel, ~Copyable {
 
   public mutating func resetOnClose(_ socket: Descriptor) { world.resetOnClose(socket) }
 
+  public mutating func discardInput(_ socket: Descriptor) { world.stream(socket)?.discardArrived() }
+
   public mutating func notify(_ event: Descriptor) { EventDescriptor.notify(event) }
   public mutating func acknowledge(_ event: Descriptor) { EventDescriptor.acknowledge(event) }
 }

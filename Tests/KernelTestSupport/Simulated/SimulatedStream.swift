@@ -68,6 +68,14 @@ public final class SimulatedStream {
     return resetArrived ? 0 : -Int(EAGAIN)
   }
 
+  /// Drops what could be read.
+  func discardArrived() {
+    guard !isClosed else { return }
+    withUnsafeTemporaryAllocation(byteCount: max(arrived, 1), alignment: 1) { buffer in
+      while arrived > 0, read(into: buffer) > 0 {}
+    }
+  }
+
   // MARK: Writing
 
   /// How much a send would take: room in the buffer, or anything at all where it would fail or go nowhere.

@@ -134,7 +134,7 @@ import Testing
   @Test("Silence gets half of a worker's share of the connections, and at least one")
   func silentShare() {
     for (share, silentMax) in [(1, 1), (2, 1), (3, 1), (4, 2), (10, 5), (1_000_000, 4_096)] {
-      var handshakes = HandshakeAdmission()
+      var handshakes = HandshakeAdmission(workers: 1)
       var connections = ConnectionTable(capacity: 5_000)
       for arrival in 0..<(silentMax + 2) {
         let slot = connections.take()!
@@ -149,6 +149,22 @@ import Testing
   }
 
   // MARK: Handshakes in progress
+
+  @Test(
+    "Handshakes get a quarter of a worker's share of the connections, and all workers together a bound on memory",
+    arguments: [(1, 1, 1), (1, 7, 1), (2, 200, 50), (2, 1_000_000, 1_024), (8, 1_000_000, 512), (1_000, 1_000_000, 32)])
+  func handshakeShare(workers: Int, share: Int, most: Int) {
+    var handshakes = HandshakeAdmission(workers: workers)
+    var connections = ConnectionTable(capacity: 2_000)
+    for arrival in 0..<(most + 1) {
+      let slot = connections.take()!
+      connections[slot].initialize(
+        to: Connection(
+          generation: 0, listener: WorkerBench.listenerID, downstream: .none, downstreamAddress: nil, now: 0))
+      let admission = handshakes.begin(slot, share: share, now: 0, in: connections)
+      #expect(admission == (arrival < most ? .admitted : .refused))
+    }
+  }
 
   @Test("With all places taken, newcomers are refused until the oldest has kept us waiting for a second")
   func placesTaken() {

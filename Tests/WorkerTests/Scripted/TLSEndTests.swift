@@ -28,7 +28,8 @@ import Testing
     // The peer's FIN waits in the socket; nobody needs it.
     relay.bench.turn([.ended(relay.clear)], expecting: [.sendAnything(relay.encrypted, .immediateBeforeMore)])
     let alert = relay.bench.script.lastSent[relay.encrypted]?.count ?? 0
-    relay.bench.turn([.sent(alert, to: relay.encrypted)], expecting: WorkerBench.ending())
+    relay.bench.turn(
+      [.sent(alert, to: relay.encrypted)], expecting: [.discardInput(relay.encrypted)] + WorkerBench.ending())
     #expect(relay.bench.closedMutual(side == .downstream ? .downstreamClosed : .upstreamClosed) == 1)
     relay.bench.expectNothingHeld()
   }
@@ -107,7 +108,7 @@ import Testing
     }
     relay.bench.turn(
       [.received(relay.peer.end(), from: .server, buffer: 0)],
-      expecting: [.recycle(0)] + WorkerBench.ending())
+      expecting: [.recycle(0), .discardInput(.server)] + WorkerBench.ending())
     relay.bench.expectNothingHeld()
   }
 
