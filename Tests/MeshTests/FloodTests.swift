@@ -75,7 +75,7 @@ struct FloodTests {
     }
     let credentials = try authority.issue()
     var honest = 0
-    // Half a hello takes a place, which is free for others again after a second: an honest client comes back until then.
+    // Half a hello takes a place, which is free for others again after a while: an honest client comes back until then.
     try eventually("honest clients get in") {
       let peer = try ForeignPeer(on: try sidecar.connect(), credentials: credentials)
       guard try peer.handshake() else { return false }

@@ -24,6 +24,7 @@ extension Proxy {
       for request in takeRequests() { handle(request, &watches, now: now) }
       applyResolutions()
       noteExpiry(&watches)
+      watches.heap.run(now: now)
       advance(now: now)
       if state.withLock({ $0.drain.phase }) == .ended { return finish() }
     }
@@ -36,11 +37,13 @@ extension Proxy {
     var patience = ReloadPatience()
     /// Nil without an identity.
     var expiry: CertificateExpiry?
+    var heap = HeapTrim()
 
     /// When one of them wants to be asked, in monotonic nanoseconds.
     fileprivate func deadline(now: UInt64) -> UInt64? {
       let expiryDeadline = expiry?.nextAt.map { Clocks.monotonicNanoseconds(at: $0, now: now) }
-      return [configuration?.deadline, identity?.deadline, patience.deadline, expiryDeadline].compactMap { $0 }.min()
+      return [configuration?.deadline, identity?.deadline, patience.deadline, expiryDeadline, heap.dueAt]
+        .compactMap { $0 }.min()
     }
   }
 

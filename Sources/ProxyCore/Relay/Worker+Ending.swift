@@ -194,6 +194,7 @@ extension Worker where K: ~Copyable {
     kernel.close(connection.pointee.downstream)
     if connection.pointee.upstream.isOpen { kernel.close(connection.pointee.upstream) }
     account(connection)
+    if connection.pointee.tls != nil { hasFreedHeap = true }
     connection.freeTLS()
     connections.free(slot)
     links.budget.release()

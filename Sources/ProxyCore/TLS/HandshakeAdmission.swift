@@ -31,8 +31,9 @@ struct HandshakeAdmission {
   var silentMax = 4_096
 
   /// A handshake that began as long ago as this, in nanoseconds, and waits for its peer, may be dropped for another one.
-  /// A peer that means it answers within a round trip and a few signatures; one second is several of the slowest.
-  static var patience: UInt64 { 1_000_000_000 }
+  /// A peer that means it answers within a round trip and a few signatures, once around the world at the most. The longer
+  /// the patience, the fewer get in while strangers take every place that comes free.
+  static var patience: UInt64 { 250_000_000 }
 
   private(set) var inProgress = 0
   private var silent = WaitingList()

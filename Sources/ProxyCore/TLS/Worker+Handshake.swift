@@ -260,6 +260,7 @@ extension Worker where K: ~Copyable {
   }
 
   private mutating func leaveHandshake(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) {
+    hasFreedHeap = true
     if connection.pointee.tls?.pointee.side == .upstream {
       outboundHandshakesInProgress -= 1
     } else {

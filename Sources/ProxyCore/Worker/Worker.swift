@@ -26,6 +26,8 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
 
   /// When to look for memory to give back; `.max` when there is none.
   var trimDueAt: UInt64 = .max
+  /// TLS has given memory back to the heap, which the control thread trims.
+  var hasFreedHeap = false
 
   /// Shared buffers that completions have taken and that were not recycled yet.
   var buffersInUse = 0
@@ -115,10 +117,12 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
       chunks.trim()
       bulkBuffers.trim()
       tlsEngine.state.pointee.partials.trim()
+      if hasFreedHeap { kernel.notify(links.controlWake) }
+      hasFreedHeap = false
       trimDueAt = .max
     }
     guard trimDueAt == .max,
-      chunks.wantsTrim || bulkBuffers.wantsTrim || tlsEngine.state.pointee.partials.wantsTrim
+      hasFreedHeap || chunks.wantsTrim || bulkBuffers.wantsTrim || tlsEngine.state.pointee.partials.wantsTrim
     else { return }
     trimDueAt = kernel.now &+ Self.trimInterval
   }

@@ -13,8 +13,8 @@ public struct WorkerLinks: Sendable {
   /// Nil when there is no access log.
   public var accessLog: AccessRecordQueue?
   public var budget: ConnectionBudget
-  /// The control thread's eventfd: notified whenever one more connection comes or the worker's last one ends in a drain, and
-  /// when the worker has left its loop.
+  /// The control thread's eventfd: notified whenever one more connection comes or the worker's last one ends in a drain,
+  /// half a second after TLS has given back memory, and when the worker has left its loop.
   public var controlWake: Descriptor
   /// Connections that this worker has room for. Only address space (`WorkerMemory`): a slot costs memory from its first use on.
   public var slotsMax: Int
