@@ -293,7 +293,7 @@ public final class Proxy: Sendable {
     let wanted = configuration.limits.connections
     guard limit < wanted else { return }
     log.warning(
-      "limits.connections: \(wanted) is more than \(descriptorLimit) open files and the workers have room for; "
+      "limits.connections: \(wanted) don't fit into \(descriptorLimit) open files, two for each, and the workers; "
         + "using \(limit); raise the hard limit (ulimit -Hn), or the number of workers, to get more")
   }
 
