@@ -163,7 +163,7 @@ extension Worker where K: ~Copyable {
   /// Asks the listener's policy; closes the connection when it is denied. Not a byte has reached the app before.
   mutating func authorize(_ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>) -> Bool {
     guard let plan = listeners[ListenerID(rawValue: Int(connection.pointee.listener))]?.plan else { return false }
-    // A client that has gone already has no address, and matches no rule that asks for one.
+    // A client that has gone already has no address: it matches no rule but those for every source, and hears nothing.
     let decision = plan.authorization.decide(
       principal: connection.pointee.tls?.pointee.session.peer?.uri,
       source: connection.pointee.downstreamAddress?.ip ?? IPAddress(v6: 0),
