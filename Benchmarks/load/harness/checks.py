@@ -44,7 +44,7 @@ class Servers:
             self.servers.append(processes.Server(
                 "iperf3", [place.program("iperf3"), "--server", "--bind", "127.0.0.1", "--port", str(bulk_port)],
                 bulk_port, {core}, place))
-        except BenchmarkFailure:
+        except BaseException:
             self.stop()
             raise
 

@@ -1,6 +1,7 @@
 """What candidates hold in memory: the idle process, and connections that were used once and then do nothing. Memory
 doesn't depend on what else the machine does, so each is measured once."""
 
+import select
 import subprocess
 import time
 
@@ -13,6 +14,8 @@ FIRST_CONNECTIONS = 50
 CONNECTIONS = 2_000
 SETTLING_SECONDS = 1.0
 """For buffers to be given back and for start-up to end."""
+ANSWER_SECONDS = 60.0
+"""For all connections to be open, or to have been used again."""
 
 
 def idle_processes(starter: Starter, names: list[str]) -> list[dict]:
@@ -74,11 +77,31 @@ class HeldConnections:
             preexec_fn=processes.on_cores({load.core}))
 
     def __enter__(self):
-        if self.process.stdout.readline().strip() != "open":
-            raise BenchmarkFailure(f"idle connections through {self.name}: {self.process.communicate()[1].strip()}")
+        try:
+            if not select.select([self.process.stdout], [], [], ANSWER_SECONDS)[0]:
+                raise BenchmarkFailure(f"idle connections through {self.name} were never open")
+            if self.process.stdout.readline().strip() != "open":
+                raise BenchmarkFailure(f"idle connections through {self.name}: {self._end()}")
+        except BaseException:
+            self._kill()
+            raise
         return self
 
     def __exit__(self, kind, *_):
-        _, errors = self.process.communicate("")
-        if kind is None and self.process.returncode != 0:
-            raise BenchmarkFailure(f"idle connections through {self.name}: {errors.strip()}")
+        try:
+            if kind is None and (errors := self._end()) is not None:
+                raise BenchmarkFailure(f"idle connections through {self.name}: {errors}")
+        finally:
+            self._kill()
+
+    def _end(self) -> str | None:
+        """Has each used again. Returns what went wrong."""
+        try:
+            _, errors = self.process.communicate("", timeout=ANSWER_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise BenchmarkFailure(f"idle connections through {self.name} never ended") from None
+        return None if self.process.returncode == 0 else errors.strip()
+
+    def _kill(self) -> None:
+        with self.process:
+            self.process.kill()

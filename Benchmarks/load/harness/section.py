@@ -23,10 +23,14 @@ class Section:
         self._note = note
         self._origin_place = host()
         port = ports.take()
-        self._origin = processes.Server(
-            "origin",
-            [str(programs.load), "origin", "--listen", f"127.0.0.1:{port}", "--received", str(load.received)],
-            port, {load.core}, self._origin_place)
+        try:
+            self._origin = processes.Server(
+                "origin",
+                [str(programs.load), "origin", "--listen", f"127.0.0.1:{port}", "--received", str(load.received)],
+                port, {load.core}, self._origin_place)
+        except BaseException:
+            self._origin_place.close()
+            raise
         self._starter = Starter(programs, place, {proxy_core}, ports, (port,))
 
     def close(self) -> None:
