@@ -5,7 +5,7 @@ import html
 import math
 import pathlib
 
-from . import flatness, growth, latency, summary, targets, works
+from . import flatness, growth, latency, sizes, summary, targets, works
 from .candidates import PEERS
 
 COLORS = {
@@ -99,14 +99,14 @@ def memory(results: dict) -> str:
     groups = []
     for key, (label, wanted) in targets.PROCESS_LIMITS.items():
         bars = [
-            Bar(one["candidate"], one[key] / 2**20, f"{one[key] / 2**20:.1f} MiB")
-            for one in results["memory"] if one["kind"] == "process"]
+            Bar(name, size.median, f"{size.median:.1f} MiB")
+            for name, size in sizes.of_processes(results["memory"], key).items()]
         if bars:
             groups.append(Group(f"process, {label}", bars, wanted))
     for table, wanted in targets.CONNECTION_LIMITS.items():
         bars = [
-            Bar(one["candidate"], one["bytesPerConnection"] / 1024, f"{one['bytesPerConnection'] / 1024:.1f} KiB")
-            for one in results["memory"] if one["kind"] == "connection" and one["table"] == table]
+            Bar(name, size.median, f"{size.median:.1f} KiB")
+            for name, size in sizes.of_connections(results["memory"], table).items()]
         if bars:
             groups.append(Group(f"connection, {targets.WHERE[table]}", bars, wanted))
     return bars_chart(groups, own_scales=True)

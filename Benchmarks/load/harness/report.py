@@ -1,6 +1,6 @@
 """The tables, as rows of cells; and how they look on the terminal."""
 
-from . import checks, flatness, growth, latency, summary, targets, works
+from . import checks, flatness, growth, latency, sizes, summary, targets, works
 from .candidates import PEERS
 
 HEADINGS = ["throughput", "per proxy-CPU-s", "CPU each", "p50/p99/p99.9/worst µs", "resident", "sidecar ÷ this (rounds)"]
@@ -99,15 +99,15 @@ def repeated_text(results: dict) -> str:
 
 
 def memory_table(results: dict) -> tuple[list[str], list[list[str]]]:
-    rows = []
-    for one in results["memory"]:
-        if one["kind"] == "process":
-            sizes = f"{one['residentBytes'] / 2**20:.1f} / {one['anonymousBytes'] / 2**20:.1f} MiB"
-            rows.append([f"idle process, {one['candidate']}", sizes])
-        else:
-            where = f"idle connection, {targets.WHERE[one['table']]}, {one['candidate']}"
-            rows.append([where, f"{one['bytesPerConnection'] / 1024:.2f} KiB"])
-    return ["memory", "resident / anonymous"], rows
+    found = results["memory"]
+    resident, anonymous = (sizes.of_processes(found, key) for key in targets.PROCESS_LIMITS)
+    rows = [
+        [f"idle process, {name}", f"{size.text(1)} / {anonymous[name].text(1)} MiB"] for name, size in resident.items()]
+    for table, where in targets.WHERE.items():
+        rows += [
+            [f"idle connection, {where}, {name}", f"{size.text(2)} KiB"]
+            for name, size in sizes.of_connections(found, table).items()]
+    return ["memory", "resident / anonymous (rounds)"], rows
 
 
 KINDS = {"busy": "all", "held": f"{growth.FEW}", "workers": "all"}

@@ -9,7 +9,7 @@ from . import BenchmarkFailure, machine
 from .candidates import Programs
 from .places import Place
 
-FORMAT = 3
+FORMAT = 4
 
 
 def begin(options: dict) -> dict:

@@ -38,7 +38,7 @@ class Section:
         self._origin_place.close()
 
     def measure_round(self, number: int) -> None:
-        """Every work once, and what grows."""
+        """Every work once, memory, and what grows."""
         for profile in ("messages", "bulk"):
             # Those that want the same settings, with every candidate running from the first to the last of them.
             chosen = [work for work in self._wanted.works(self.table) if work.profile == profile]
@@ -50,19 +50,21 @@ class Section:
                     self._results["settings"].setdefault(self.table, {}).update(self._place.configurations())
                     self._results["samples"] += rounds.measure_round(
                         number, chosen, present, self._origin, self._load, self.table, self._note)
+        if self._wanted.memory(self.table, number):
+            self._results["memory"] += memory.one_round(
+                self._starter, self._proxies, self.table, self._load, number, self._note)
         if self._wanted.other(self.table, "growth"):
             self._results["growth"] += growth.one_round(self._starter, self._load, number, self._note)
 
     def rest(self) -> None:
-        """What has no rounds, or rounds of its own."""
-        proxies = [name for name in self._wanted.candidates() if name in memory.NAMES]
-        if self._wanted.other(self.table, "memory"):
-            self._note(f"memory, {self.table}")
-            if self.table == "clear":
-                self._results["memory"] += memory.idle_processes(self._starter, proxies)
-            self._results["memory"] += memory.idle_connections(self._starter, proxies, self.table, self._load)
+        """What has rounds of its own."""
         if self._wanted.other(self.table, "checks"):
-            self._check(proxies)
+            self._check(self._proxies)
+
+    @property
+    def _proxies(self) -> list[str]:
+        """Those without floors and further builds."""
+        return [name for name in self._wanted.candidates() if name in memory.NAMES]
 
     def _check(self, names: list[str]) -> None:
         servers = checks.Servers(self._place, self._ports, self._load.core)

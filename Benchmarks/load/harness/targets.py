@@ -5,7 +5,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 
-from . import flatness, growth, latency, summary, works
+from . import flatness, growth, latency, sizes, summary, works
 from .bootstrap import Spread
 from .candidates import PEERS
 from .works import TLS_FLOOR
@@ -115,19 +115,24 @@ def latency_rows(samples: list[dict]) -> list[Row]:
 
 
 def memory_rows(memory: list[dict]) -> list[Row]:
-    found = []
-    processes = {one["candidate"]: one for one in memory if one["kind"] == "process"}
-    if "sidecar" in processes:
-        for key, (label, wanted) in PROCESS_LIMITS.items():
-            found.append(absolute(
-                f"idle process, {label}", "MiB", wanted, {name: one[key] / 2**20 for name, one in processes.items()}))
-    for table, wanted in CONNECTION_LIMITS.items():
-        each = {
-            one["candidate"]: one["bytesPerConnection"] / 1024
-            for one in memory if one["kind"] == "connection" and one["table"] == table}
-        if "sidecar" in each:
-            found.append(absolute(f"{WHERE[table]}: one of 2,000 idle connections", "KiB", wanted, each))
-    return found
+    found = [
+        absolute(f"idle process, {label}", "MiB", wanted, sizes.of_processes(memory, key))
+        for key, (label, wanted) in PROCESS_LIMITS.items()]
+    found += [
+        absolute(f"{WHERE[table]}: one of 2,000 idle connections", "KiB", wanted, sizes.of_connections(memory, table))
+        for table, wanted in CONNECTION_LIMITS.items()]
+    return [row for row in found if row]
+
+
+def absolute(title: str, unit: str, wanted: float, measured: dict[str, sizes.Size]) -> Row | None:
+    if "sidecar" not in measured:
+        return None
+    spread = measured["sidecar"].spread()
+    return Row(
+        title=title, target=f"≤ {wanted:g} {unit}", value=f"{measured['sidecar'].median:.2f} {unit}",
+        spread=spread.text("{:.2f}–{:.2f}"),
+        against=", ".join(f"{name} {size.median:.1f}" for name, size in measured.items() if name != "sidecar"),
+        verdict=verdict(spread, wanted, higher_is_better=False), bounds=spread)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,10 +179,3 @@ def steps_text(first: tuple[int, int], last: tuple[int, int]) -> str:
     """From one step to another, in what differs between them."""
     index = 0 if first[0] != last[0] else 1
     return f"{first[index]:,} → {last[index]:,}"
-
-
-def absolute(title: str, unit: str, wanted: float, values: dict[str, float]) -> Row:
-    peers = ", ".join(f"{name} {value:.1f}" for name, value in values.items() if name != "sidecar")
-    return Row(
-        title=title, target=f"≤ {wanted:g} {unit}", value=f"{values['sidecar']:.2f} {unit}", spread="", against=peers,
-        verdict=MET if values["sidecar"] <= wanted else MISSED)

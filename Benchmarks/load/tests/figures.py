@@ -32,6 +32,17 @@ def timed(candidate: str, rounds: list[list[int]], **more) -> list[dict]:
         for number, values in enumerate(rounds)]
 
 
+def held(candidate: str, resident: list[float], anonymous: float = 2, connection: float | None = None) -> list[dict]:
+    """One round of memory per size: MiB of an idle process, and KiB of a connection in the clear."""
+    found = []
+    for number, size in enumerate(resident):
+        one = {"candidate": candidate, "round": number}
+        found.append({**one, "kind": "process", "residentBytes": size * 2**20, "anonymousBytes": anonymous * 2**20})
+        if connection:
+            found.append({**one, "kind": "connection", "table": "clear", "bytesPerConnection": connection * 1024})
+    return found
+
+
 def grown(candidate: str, number: int, kind: str, work: str, cost: float, connections: int, workers: int = 1,
           anonymousBytes: int = 2**20) -> dict:
     """One step of a growth, at so many microseconds of CPU for each of a million."""

@@ -4,7 +4,7 @@ import unittest
 
 from harness import BenchmarkFailure, again, bootstrap, growth, latency, page, report, summary, targets, works
 
-from .figures import counted, grown, timed
+from .figures import counted, grown, held, timed
 
 
 class RatioTests(unittest.TestCase):
@@ -106,9 +106,18 @@ class VerdictTests(unittest.TestCase):
         self.assertEqual(self.latency_row([[140] * 10] * 4 + [[140] * 9 + [900]]).verdict, targets.OPEN)
 
     def test_memory(self):
-        memory = [{"kind": "process", "candidate": "sidecar", "residentBytes": 2**24, "anonymousBytes": 3 * 2**20}]
-        resident, anonymous = targets.rows({"samples": [], "memory": memory, "growth": []})
-        self.assertEqual((resident.verdict, anonymous.verdict), (targets.MET, targets.MISSED))
+        memory = held("sidecar", [8, 8, 8, 16, 16], anonymous=3, connection=0.5) + held("nginx", [9, 11, 10, 10, 10])
+        resident, anonymous, connection = targets.rows({"samples": [], "memory": memory, "growth": []})
+        self.assertEqual(
+            (resident.value, resident.spread, resident.against, resident.verdict),
+            ("8.00 MiB", "8.00–16.00", "nginx 10.0", targets.MET))
+        self.assertEqual((anonymous.spread, anonymous.verdict), ("3.00–3.00", targets.MISSED))
+        self.assertEqual((connection.title, connection.value), ("clear: one of 2,000 idle connections", "0.50 KiB"))
+
+    def test_memory_that_is_within_its_limit_at_times_is_undecided(self):
+        for sizes in ([8, 8, 8, 17, 17], [8]):
+            resident, _ = targets.rows({"samples": [], "memory": held("sidecar", sizes), "growth": []})
+            self.assertEqual(resident.verdict, targets.OPEN)
 
 
 class GrowthTests(unittest.TestCase):
@@ -177,6 +186,13 @@ class ReportTests(unittest.TestCase):
         self.assertEqual(rows[len(growth.NAMES)][0], "1,001")
         self.assertEqual(rows[len(growth.NAMES)][-1], "2.00 KiB")
 
+    def test_memory_is_told_with_its_rounds(self):
+        _, rows = report.memory_table({"memory": held("nginx", [10]) + held("sidecar", [8, 9, 16], connection=0.5)})
+        self.assertEqual(rows, [
+            ["idle process, sidecar", "9.0 (8.0–16.0) / 2.0 (2.0–2.0) MiB"],
+            ["idle process, nginx", "10.0 (10.0–10.0) / 2.0 (2.0–2.0) MiB"],
+            ["idle connection, clear, sidecar", "0.50 (0.50–0.50) KiB"]])
+
     def test_tails_are_those_of_a_typical_sample_and_the_page_tells_what_limited_growth(self):
         samples = timed("direct", [[50] * 999 + [60]] * 3) + timed("sidecar", [[100] * 990 + [300] * 10, [101] * 1_000, [102] * 1_000])
         self.assertEqual(report.work_rows(samples, "clear", works.LATENCY)[1][4], "101 / 101 / 102 / 300")
@@ -199,6 +215,12 @@ class AgainTests(unittest.TestCase):
         rows = again.table(before, far)[1]
         self.assertEqual(rows[0][-1], again.APART)
         self.assertEqual(again.summary_text(rows), "0 of 1 spreads overlap.")
+
+    def test_memory_is_compared_as_well(self):
+        first, second = ({**self.results([1] * 3), "memory": held("sidecar", sizes)} for sizes in ([8, 9, 10], [9, 10, 11]))
+        self.assertIn(
+            ["idle process, resident", "9.00 MiB (8.00–10.00)", "10.00 MiB (9.00–11.00)", again.OVERLAP],
+            again.table(first, second)[1])
 
     def test_too_few_rounds_say_nothing(self):
         rows = again.table(self.results([140, 150]), self.results([240, 250]))[1]
