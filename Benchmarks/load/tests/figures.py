@@ -6,7 +6,7 @@ import math
 def sample(candidate: str, number: int, work: str, table: str = "clear", **measured) -> dict:
     return {
         "table": table, "work": work, "candidate": candidate, "round": number, "block": number, "seconds": 1.0, "unit": "round trips",
-        "count": 1_000, "cpuSeconds": 0.0 if candidate == "direct" else 1.0, "residentBytes": 2**20,
+        "count": 1_000, "cpuSeconds": 0.0 if candidate == "direct" else 1.0,
         "latencyNanoseconds": {"p50": 1_000, "p90": 2_000, "p99": 3_000, "p999": 4_000, "max": 5_000}, **measured}
 
 

@@ -186,6 +186,15 @@ class ReportTests(unittest.TestCase):
         self.assertEqual(rows[len(growth.NAMES)][0], "1,001")
         self.assertEqual(rows[len(growth.NAMES)][-1], "2.00 KiB")
 
+    def test_a_row_of_a_work_has_a_cell_for_each_heading(self):
+        # No memory: what is resident in several processes of one proxy can't be added up (processes.Server.memory).
+        samples = counted("direct", [300]) + counted("sidecar", [150]) + counted("nginx", [100])
+        rows = report.work_rows(samples, "clear", works.messages(64, 64))
+        self.assertEqual({len(row) for row in rows}, {1 + len(report.HEADINGS)})
+        self.assertNotIn("resident", report.HEADINGS)
+        self.assertEqual([row[-1] for row in rows], ["–", "–", "1.50 (1.50–1.50)"])
+        self.assertEqual(rows[1][1:4], ["150/s", "150", "6666.7 µs"])
+
     def test_memory_is_told_with_its_rounds(self):
         _, rows = report.memory_table({"memory": held("nginx", [10]) + held("sidecar", [8, 9, 16], connection=0.5)})
         self.assertEqual(rows, [
