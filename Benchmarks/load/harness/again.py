@@ -3,10 +3,9 @@
 import re
 
 from . import targets
-from .bootstrap import UNKNOWN
+from .bootstrap import agreement, agreements_text
 
 HEADINGS = ["work", "one run", "the next", "spreads"]
-OVERLAP, APART = "overlap", "apart"
 
 
 def table(earlier: dict, later: dict) -> tuple[list[str], list[list[str]]]:
@@ -14,18 +13,12 @@ def table(earlier: dict, later: dict) -> tuple[list[str], list[list[str]]]:
     run has no spread."""
     before = {row.title: row for row in targets.rows(earlier)}
     return HEADINGS, [
-        [row.title, figure(before[row.title]), figure(row), judged(before[row.title], row)]
+        [row.title, figure(before[row.title]), figure(row), agreement(before[row.title].bounds, row.bounds)]
         for row in targets.rows(later) if row.title in before]
 
 
 def figure(row: targets.Row) -> str:
     return f"{row.value} ({row.spread})" if row.spread else row.value
-
-
-def judged(before: targets.Row, after: targets.Row) -> str:
-    if before.bounds in (None, UNKNOWN) or after.bounds in (None, UNKNOWN):
-        return ""
-    return OVERLAP if before.bounds.overlaps(after.bounds) else APART
 
 
 def has_same_settings(earlier: dict, later: dict) -> bool:
@@ -40,5 +33,4 @@ def has_same_settings(earlier: dict, later: dict) -> bool:
 
 
 def summary_text(rows: list[list[str]]) -> str:
-    spreads = [row[-1] for row in rows if row[-1]]
-    return f"{spreads.count(OVERLAP)} of {len(spreads)} spreads overlap."
+    return f"{agreements_text(rows, -1)}."

@@ -32,6 +32,21 @@ class Spread:
 
 UNKNOWN = Spread(-math.inf, math.inf)
 
+OVERLAP, APART = "overlap", "apart"
+
+
+def agreement(first: Spread | None, second: Spread | None) -> str:
+    """Whether two spreads tell the same; nothing where one of them isn't known."""
+    if first in (None, UNKNOWN) or second in (None, UNKNOWN):
+        return ""
+    return OVERLAP if first.overlaps(second) else APART
+
+
+def agreements_text(rows: list[list[str]], column: int) -> str:
+    """Of the rows of a table, how many agree."""
+    found = [row[column] for row in rows if row[column]]
+    return f"{found.count(OVERLAP)} of {len(found)} spreads overlap"
+
 
 def spread(blocks: Iterable[list[int]], figure: Callable[[list[int]], float]) -> Spread:
     """What was measured within a block, by the same processes in the same seconds, is drawn together. `figure` is told which

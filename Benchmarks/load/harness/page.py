@@ -2,7 +2,7 @@
 
 import pathlib
 
-from . import again, charts, growth, report, summary, targets, works
+from . import again, bootstrap, charts, growth, report, summary, targets, works
 
 BEGIN = "<!-- results: written by `make bench-page` -->"
 END = "<!-- results: end -->"
@@ -27,16 +27,18 @@ def section(results: dict, earlier: dict | None, pictures: list[tuple[str, str]]
     if results["growth"]:
         parts += ["### Growth", growth_limit(results), markdown(*report.growth_table(results))]
     if results["checks"]:
-        parts += ["### Standard tools", CHECKS, markdown(*report.checks_table(results))]
+        headings, rows = report.checks_table(results)
+        told = f"{CHECKS} {bootstrap.agreements_text(rows, -1)}."
+        parts += ["### Standard tools", told, markdown(headings, bold(rows, bootstrap.APART))]
     parts.append(f"What everybody was given: [settings]({directory}/{SETTINGS}).")
     if earlier:
         headings, rows = again.table(earlier, results)
-        parts += ["### The same again", same_again(earlier, results, rows), markdown(headings, bold(rows, again.APART))]
+        parts += ["### The same again", same_again(earlier, results, rows), markdown(headings, bold(rows, bootstrap.APART))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-CHECKS = """The sidecar against each peer in work per proxy-CPU-second, by the tool and by the generator's closest work. An HTTP
-request of wrk's is about the size of a small message."""
+CHECKS = """The sidecar against each peer in work per proxy-CPU-second, with its spread, by the tool and by the generator's
+closest work. An HTTP request of wrk's is about the size of a small message."""
 
 
 def same_again(earlier: dict, later: dict, rows: list[list[str]]) -> str:

@@ -1,6 +1,6 @@
 """The tables, as rows of cells; and how they look on the terminal."""
 
-from . import checks, flatness, growth, latency, sizes, summary, targets, works
+from . import bootstrap, checks, flatness, growth, latency, sizes, summary, targets, works
 from .candidates import PEERS
 
 HEADINGS = ["throughput", "per proxy-CPU-s", "CPU each", "p50/p99/p99.9/worst µs", "sidecar ÷ this (rounds)"]
@@ -141,14 +141,7 @@ def cost_text(series: flatness.Series, step: tuple[int, int]) -> str:
 
 
 def checks_table(results: dict) -> tuple[list[str], list[list[str]]]:
-    """The sidecar against each peer, by the tools and by the generator."""
-
-    def ratio(samples: dict[str, dict[int, dict]], peer: str) -> str:
-        if not samples.get("sidecar") or not samples.get(peer):
-            return "–"
-        found = summary.Ratio(samples["sidecar"], samples[peer], summary.per_cpu_second)
-        return f"{found.of_medians:.2f} ({found.low:.2f}–{found.high:.2f})"
-
+    """The sidecar against each peer, by the tools and by the generator, and whether these tell the same."""
     rows = []
     for tool, counterpart in checks.COUNTERPARTS.items():
         by_tool: dict[str, dict[int, dict]] = {}
@@ -158,5 +151,15 @@ def checks_table(results: dict) -> tuple[list[str], list[list[str]]]:
         own = {
             name: summary.rounds_of(results["samples"], "clear", counterpart, name) for name in ("sidecar", *PEERS)}
         for peer in PEERS:
-            rows.append([f"{tool}, sidecar ÷ {peer}", ratio(by_tool, peer), ratio(own, peer)])
-    return ["checks", "by the tool", "by the generator"], rows
+            texts, spreads = zip(*(ratio_to(peer, samples) for samples in (by_tool, own)))
+            rows.append([f"{tool}, sidecar ÷ {peer}", *texts, bootstrap.agreement(*spreads)])
+    return ["checks", "by the tool", "by the generator", "spreads"], rows
+
+
+def ratio_to(peer: str, samples: dict[str, dict[int, dict]]) -> tuple[str, bootstrap.Spread | None]:
+    """The sidecar's work per proxy-CPU-second against a peer's, with its spread; nothing where one wasn't measured."""
+    if not samples.get("sidecar") or not samples.get(peer):
+        return "–", None
+    found = summary.Ratio(samples["sidecar"], samples[peer], summary.per_cpu_second)
+    spread = found.spread()
+    return f"{found.of_medians:.2f} ({spread.text('{:.2f}–{:.2f}')})", spread

@@ -5,6 +5,9 @@ from .candidates import Candidate, Ports, Programs, Starter, takes_part
 from .places import Place, host
 from .wanted import Wanted
 
+PROFILES = ("messages", "bulk")
+"""What works want the proxies to be set for, in the order in which they are measured."""
+
 
 class Section:
     """A table. Its rounds are apart in time, with those of the other tables between them, and candidates are started anew
@@ -39,7 +42,7 @@ class Section:
 
     def measure_round(self, number: int) -> None:
         """Every work once, memory, and what grows."""
-        for profile in ("messages", "bulk"):
+        for profile in PROFILES:
             # Those that want the same settings, with every candidate running from the first to the last of them.
             chosen = [work for work in self._wanted.works(self.table) if work.profile == profile]
             names = [
@@ -70,8 +73,9 @@ class Section:
         servers = checks.Servers(self._place, self._ports, self._load.core)
         try:
             starter = Starter(self._programs, self._place, {self._proxy_core}, self._ports, servers.ports)
-            with Running(starter, names, "bulk", False) as present:
-                self._results["checks"] += checks.run(present, self._load.core, self._note)
+            for profile in PROFILES:
+                with Running(starter, names, profile, False) as present:
+                    self._results["checks"] += checks.run(profile, present, self._load.core, self._note)
         finally:
             servers.stop()
 

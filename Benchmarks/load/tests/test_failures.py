@@ -202,6 +202,14 @@ class ProgramTests(FailureTests):
 class CheckTests(FailureTests):
     proxy = Candidate("proxy", (1, 2), [])
 
+    def test_each_tool_has_the_settings_of_its_counterpart(self):
+        idle = mock.Mock(pids=[])
+        with mock.patch.dict(checks.TOOLS, {tool: lambda *_: 1 for tool in checks.TOOLS}):
+            tools = {
+                profile: {one["tool"] for one in checks.run(profile, [idle], CORE, lambda _: None)}
+                for profile in section.PROFILES}
+        self.assertEqual(tools, {"messages": {"wrk"}, "bulk": {"iperf3 up", "iperf3 down"}})
+
     def test_what_a_tool_says_in_place_of_a_figure_is_told(self):
         for name, measure in (("wrk", checks.wrk), ("iperf3", checks.iperf3)):
             self.script(name, "echo unable to connect")

@@ -202,6 +202,21 @@ class ReportTests(unittest.TestCase):
             ["idle process, nginx", "10.0 (10.0–10.0) / 2.0 (2.0–2.0) MiB"],
             ["idle connection, clear, sidecar", "0.50 (0.50–0.50) KiB"]])
 
+    def test_a_tool_and_the_generator_overlap_or_lie_apart(self):
+        def by_wrk(candidate: str, counts: list[int]) -> list[dict]:
+            return [{**one, "tool": "wrk"} for one in counted(candidate, counts)]
+
+        ours = counted("sidecar", [110, 120, 130])
+        results = {
+            "samples": ours + [one for name in ("haproxy", "nginx") for one in counted(name, [100] * 3)],
+            "checks": by_wrk("sidecar", [130, 140, 150]) + by_wrk("haproxy", [100] * 3) + by_wrk("nginx", [90] * 3)}
+        headings, rows = report.checks_table(results)
+        self.assertEqual(rows[:3], [
+            ["wrk, sidecar ÷ haproxy", "1.40 (1.30–1.50)", "1.20 (1.10–1.30)", bootstrap.OVERLAP],
+            ["wrk, sidecar ÷ nginx", "1.56 (1.44–1.67)", "1.20 (1.10–1.30)", bootstrap.APART],
+            ["wrk, sidecar ÷ envoy", "–", "–", ""]])
+        self.assertEqual(bootstrap.agreements_text(rows, -1), "1 of 2 spreads overlap")
+
     def test_tails_are_those_of_a_typical_sample_and_the_page_tells_what_limited_growth(self):
         samples = timed("direct", [[50] * 999 + [60]] * 3) + timed("sidecar", [[100] * 990 + [300] * 10, [101] * 1_000, [102] * 1_000])
         self.assertEqual(report.work_rows(samples, "clear", works.LATENCY)[1][4], "101 / 101 / 102 / 300")
@@ -220,15 +235,15 @@ class AgainTests(unittest.TestCase):
         before, near, far = (self.results(ours) for ours in ([140, 150, 160], [155, 158, 170], [170, 180, 190]))
         self.assertEqual(
             again.table(before, near)[1],
-            [["clear: round trips, 64 × 64 B", "1.50× (1.40–1.60)", "1.58× (1.55–1.70)", again.OVERLAP]])
+            [["clear: round trips, 64 × 64 B", "1.50× (1.40–1.60)", "1.58× (1.55–1.70)", bootstrap.OVERLAP]])
         rows = again.table(before, far)[1]
-        self.assertEqual(rows[0][-1], again.APART)
+        self.assertEqual(rows[0][-1], bootstrap.APART)
         self.assertEqual(again.summary_text(rows), "0 of 1 spreads overlap.")
 
     def test_memory_is_compared_as_well(self):
         first, second = ({**self.results([1] * 3), "memory": held("sidecar", sizes)} for sizes in ([8, 9, 10], [9, 10, 11]))
         self.assertIn(
-            ["idle process, resident", "9.00 MiB (8.00–10.00)", "10.00 MiB (9.00–11.00)", again.OVERLAP],
+            ["idle process, resident", "9.00 MiB (8.00–10.00)", "10.00 MiB (9.00–11.00)", bootstrap.OVERLAP],
             again.table(first, second)[1])
 
     def test_too_few_rounds_say_nothing(self):
