@@ -25,6 +25,12 @@ class Spread:
     def overlaps(self, other: "Spread") -> bool:
         return self.low <= other.high and other.low <= self.high
 
+    def contains(self, figure: float) -> bool:
+        return self.low <= figure <= self.high
+
+    def rounded(self, digits: int) -> "Spread":
+        return Spread(round(self.low, digits), round(self.high, digits))
+
     def text(self, pattern: str) -> str:
         """By a pattern for both ends."""
         return "unknown" if self == UNKNOWN else pattern.format(self.low, self.high)

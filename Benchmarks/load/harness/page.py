@@ -33,7 +33,8 @@ def section(results: dict, earlier: dict | None, pictures: list[tuple[str, str]]
     parts.append(f"What everybody was given: [settings]({directory}/{SETTINGS}).")
     if earlier:
         headings, rows = again.table(earlier, results)
-        parts += ["### The same again", same_again(earlier, results, rows), markdown(headings, bold(rows, bootstrap.APART))]
+        parts += ["### The same again", same_again(earlier, results, rows),
+                  markdown(headings, bold(rows, bootstrap.APART, again.NEITHER))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -48,8 +49,8 @@ def same_again(earlier: dict, later: dict, rows: list[list[str]]) -> str:
     settings_are = "the same" if again.has_same_settings(earlier, later) else "**other**"
     return (
         f"`make bench` twice, {first} and {second} (UTC), of {' and '.join(builds)}, with {settings_are} settings; the tables above "
-        "are of the second. Ratios and their spreads against each run's own best peer; latencies, and how much more or less the "
-        f"sidecar adds than the best peer. {again.summary_text(rows)}")
+        "are of the second. Each figure with its own spread: of ratios against the best peer of each run, of latencies that of "
+        f"what the sidecar adds. {again.summary_text(rows)}")
 
 
 def settings(results: dict) -> str:
@@ -90,8 +91,8 @@ def targets_table(results: dict) -> str:
     return markdown(headings, bold(rows, targets.MISSED))
 
 
-def bold(rows: list[list[str]], verdict: str) -> list[list[str]]:
-    return [[f"**{cell}**" if cell == verdict else cell for cell in row] for row in rows]
+def bold(rows: list[list[str]], *verdicts: str) -> list[list[str]]:
+    return [[f"**{cell}**" if cell in verdicts else cell for cell in row] for row in rows]
 
 
 def rows_table(results: dict, table: str) -> str:

@@ -26,8 +26,14 @@ class Row:
     against: str
     verdict: str
     floor: str = ""
+    figure: float | None = None
+    """The value as a number; none where nothing was measured."""
     bounds: Spread | None = None
-    """The spread as it is; none where a figure was measured once."""
+    """The figure's own spread, in the same unit."""
+    own_spread: str = ""
+    """The same as text, where `spread` is another one: that of what decides."""
+    digits: int = 2
+    """Of the figure and its spread, as they are shown."""
 
 
 RATIOS = {
@@ -75,7 +81,7 @@ def ratio_rows(samples: list[dict]) -> list[Row]:
                     title=f"{WHERE[table]}: {works.named(name).title}", target=f"≥ {wanted}×", value=f"{ours.ratio:.2f}×",
                     spread=ours.spread.text("{:.2f}–{:.2f}"), against=ours.peer,
                     verdict=verdict(ours.spread, wanted, higher_is_better=True), floor=floor_text(samples, table, name),
-                    bounds=ours.spread))
+                    figure=ours.ratio, bounds=ours.spread))
     return found
 
 
@@ -105,12 +111,13 @@ def latency_rows(samples: list[dict]) -> list[Row]:
             added = {name: comparison.added(name, percentile) for name in comparison.candidates}
             peer = min(peers, key=added.get)
             spread = comparison.difference_spread("sidecar", peers, percentile)
+            own = comparison.added_spread("sidecar", percentile)
             floors = [added[name] for name in works.LATENCY.floors(table) if name in added]
             found.append(Row(
                 title=f"{where}: added latency, {label}", target="lowest", value=f"{added['sidecar']:.0f} µs",
                 spread=spread.text("{:+.0f} to {:+.0f} µs"), against=f"{peer} {added[peer]:.0f} µs",
                 verdict=verdict(spread, 0, higher_is_better=False), floor=f"{min(floors):.0f} µs" if floors else "",
-                bounds=spread))
+                figure=added["sidecar"], bounds=own, own_spread=own.text("{:.0f} to {:.0f} µs"), digits=0))
     return found
 
 
@@ -132,7 +139,8 @@ def absolute(title: str, unit: str, wanted: float, measured: dict[str, sizes.Siz
         title=title, target=f"≤ {wanted:g} {unit}", value=f"{measured['sidecar'].median:.2f} {unit}",
         spread=spread.text("{:.2f}–{:.2f}"),
         against=", ".join(f"{name} {size.median:.1f}" for name, size in measured.items() if name != "sidecar"),
-        verdict=verdict(spread, wanted, higher_is_better=False), bounds=spread)
+        verdict=verdict(spread, wanted, higher_is_better=False), figure=measured["sidecar"].median,
+        bounds=spread)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,7 +179,7 @@ def growth_rows(samples: list[dict]) -> list[Row]:
             title=f"growth: {growing.title}, {steps_text(growing.first or steps[0], steps[-1])}", target=f"≤ {FLAT}×",
             value=f"{value:.2f}×", spread=spread.text("{:.2f}–{:.2f}"),
             against=f"{growth.PEER} {grown[growth.PEER][0]:.2f}×", verdict=verdict(spread, FLAT, higher_is_better=False),
-            floor=f"{grown[growth.FLOOR][0]:.2f}×" if growing.has_floor else "", bounds=spread))
+            floor=f"{grown[growth.FLOOR][0]:.2f}×" if growing.has_floor else "", figure=value, bounds=spread))
     return found
 
 

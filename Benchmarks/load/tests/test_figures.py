@@ -235,20 +235,49 @@ class AgainTests(unittest.TestCase):
         before, near, far = (self.results(ours) for ours in ([140, 150, 160], [155, 158, 170], [170, 180, 190]))
         self.assertEqual(
             again.table(before, near)[1],
-            [["clear: round trips, 64 × 64 B", "1.50× (1.40–1.60)", "1.58× (1.55–1.70)", bootstrap.OVERLAP]])
+            [["clear: round trips, 64 × 64 B", "1.50× (1.40–1.60)", "1.58× (1.55–1.70)", bootstrap.OVERLAP, again.NEXT]])
         rows = again.table(before, far)[1]
-        self.assertEqual(rows[0][-1], bootstrap.APART)
-        self.assertEqual(again.summary_text(rows), "0 of 1 spreads overlap.")
+        self.assertEqual(rows[0][again.SPREADS:], [bootstrap.APART, again.NEITHER])
+        self.assertTrue(again.summary_text(rows).startswith("0 of 1 spreads overlap. Of 1 figures 0 of the first run's"))
+
+    def test_a_figure_lies_within_the_spread_of_the_other_run_or_not(self):
+        wide, narrow, beside = [120, 150, 180], [152, 153, 154], [145, 145, 153]
+        for first, second, cell, said in (
+                (wide, wide, again.BOTH, "1 of the first run's lie within the next one's spread, and 1 of"),
+                (wide, narrow, again.NEXT, "0 of the first run's lie within the next one's spread, and 1 of"),
+                (narrow, wide, again.FIRST, "1 of the first run's lie within the next one's spread, and 0 of"),
+                # The spreads overlap all the same, which says little.
+                ([152, 160, 160], beside, again.NEITHER, "1 of 1 spreads overlap. Of 1 figures 0 of the first run's")):
+            with self.subTest(cell):
+                rows = again.table(self.results(first), self.results(second))[1]
+                self.assertEqual(rows[0][again.FIGURES], cell)
+                self.assertIn(said, again.summary_text(rows))
+
+    def test_latencies_have_the_spread_of_what_is_shown(self):
+        def results(ours: list[int]) -> dict:
+            samples = [*timed("direct", [[50]] * 3), *timed("haproxy", [[150]] * 3), *timed("sidecar", [[one] for one in ours])]
+            return {**self.results([1] * 3), "samples": samples}
+
+        rows = again.table(results([130, 140, 160]), results([140, 160, 165]))[1]
+        self.assertEqual(rows[0], [
+            "clear: added latency, p50", "90 µs (80 to 110 µs)", "110 µs (90 to 115 µs)", bootstrap.OVERLAP, again.BOTH])
+
+    def test_figures_are_compared_as_they_are_shown(self):
+        first, second = (
+            {**self.results([1] * 3), "memory": held("sidecar", [size] * 3, anonymous=2.411)} for size in (8.001, 8.004))
+        rows = again.table(first, second)[1]
+        self.assertEqual([row[-2:] for row in rows[-2:]], [[bootstrap.OVERLAP, again.BOTH]] * 2)
 
     def test_memory_is_compared_as_well(self):
         first, second = ({**self.results([1] * 3), "memory": held("sidecar", sizes)} for sizes in ([8, 9, 10], [9, 10, 11]))
         self.assertIn(
-            ["idle process, resident", "9.00 MiB (8.00–10.00)", "10.00 MiB (9.00–11.00)", bootstrap.OVERLAP],
+            ["idle process, resident", "9.00 MiB (8.00–10.00)", "10.00 MiB (9.00–11.00)", bootstrap.OVERLAP, again.BOTH],
             again.table(first, second)[1])
 
     def test_too_few_rounds_say_nothing(self):
         rows = again.table(self.results([140, 150]), self.results([240, 250]))[1]
-        self.assertEqual((rows[0][-1], again.summary_text(rows)), ("", "0 of 0 spreads overlap."))
+        self.assertEqual(rows[0][again.SPREADS:], ["", ""])
+        self.assertTrue(again.summary_text(rows).startswith("0 of 0 spreads overlap. Of 0 figures"))
 
     def test_settings_are_the_same_but_for_the_directory(self):
         first = self.results([1])
