@@ -53,5 +53,5 @@ def summary_text(rows: list[list[str]]) -> str:
     found = [row[FIGURES] for row in rows if row[FIGURES]]
     first, second = (sum(cell in (BOTH, one) for cell in found) for one in (FIRST, NEXT))
     return (
-        f"{agreements_text(rows, SPREADS)}. Of {len(found)} figures {first} of the first run's lie within the next one's spread, "
-        f"and {second} of the next one's within the first's.")
+        f"{agreements_text(rows, SPREADS)}. Of {len(found)} figures {first} of the first run's lie within the next one's "
+        f"spread, and {second} of the next one's within the first's.")

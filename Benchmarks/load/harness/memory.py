@@ -1,6 +1,6 @@
-"""What candidates hold in memory: the idle process, and connections that were used once and then do nothing. In rounds, since
-two processes of one program differ: the kernel maps more pages of its file than those that are touched, in one process twice
-as many as in another (1.9 to 3.7 MiB of the sidecar's code)."""
+"""What candidates hold in memory: the idle process, and connections that were used once and then do nothing. In rounds,
+since two processes of one program differ: the kernel maps more pages of its file than those that are touched, in one process
+twice as many as in another (1.9 to 3.7 MiB of the sidecar's code)."""
 
 import contextlib
 import select
@@ -58,7 +58,8 @@ def idle_processes(starter: Starter, names: list[str]) -> list[dict]:
 def idle_connections(starter: Starter, names: list[str], table: str, load: Load) -> list[dict]:
     """What one of many connections adds to the resident memory of a proxy that has a few already, so that pages which the
     first one touches of the program count as the process's; with mutual TLS, to that of each of the pair on average. The
-    connections of one candidate are opened after those of another; then all settle together, which saves half of the time."""
+    connections of one candidate are opened after those of another; then all settle together, which saves half of the
+    time."""
     with contextlib.ExitStack() as stack:
         candidates = []
         for name in names:

@@ -45,12 +45,18 @@ closest work. An HTTP request of wrk's is about the size of a small message."""
 def same_again(earlier: dict, later: dict, rows: list[list[str]]) -> str:
     """What two runs have in common, and how far they agree by the rows of their table."""
     first, second = (one["begun"][:16].replace("T", " ") for one in (earlier, later))
-    builds = dict.fromkeys(versions["sidecar"] for one in (earlier, later) for versions in one["versions"].values())
+    builds = " and ".join(dict.fromkeys(build_text(one) for one in (earlier, later)))
     settings_are = "the same" if again.has_same_settings(earlier, later) else "**other**"
     return (
-        f"`make bench` twice, {first} and {second} (UTC), of {' and '.join(builds)}, with {settings_are} settings; the tables above "
-        "are of the second. Each figure with its own spread: of ratios against the best peer of each run, of latencies that of "
-        f"what the sidecar adds. {again.summary_text(rows)}")
+        f"`make bench` twice, {first} and {second} (UTC), of {builds}, with {settings_are} settings; the tables above "
+        "are of the second. Each figure with its own spread: of ratios against the best peer of each run, of latencies that "
+        f"of what the sidecar adds. {again.summary_text(rows)}")
+
+
+def build_text(results: dict) -> str:
+    """What was measured and what measured it, so that two runs of other builds can't pass for two of one."""
+    versions = " and ".join(dict.fromkeys(versions["sidecar"] for versions in results["versions"].values()))
+    return f"{versions} ({', '.join(f'{name} `{digits}`' for name, digits in results['builds'].items())})"
 
 
 def settings(results: dict) -> str:
@@ -83,7 +89,11 @@ def about(results: dict) -> str:
         f"{machine['kernel']}, {machine['congestionControl']} congestion control.", report.repeated_text(results), ""]
     names = ["sidecar", "haproxy", "nginx", "envoy", "openssl"]
     rows = [[table, *(versions[name] for name in names)] for table, versions in results["versions"].items()]
-    return "\n".join(lines) + "\n" + markdown(["versions", *names], rows)
+    builds = results["builds"]
+    own = markdown(
+        ["built here", *builds, "checkout (git describe)"],
+        [["SHA-256 begins with", *(f"`{digits}`" for digits in builds.values()), results["checkout"]]])
+    return "\n".join(lines) + "\n" + markdown(["versions", *names], rows) + "\n\n" + own
 
 
 def targets_table(results: dict) -> str:

@@ -54,7 +54,8 @@ class Run:
             print("no network namespace of its own without root: the host's packet filter is part of the figures")
         self.results = results.begin({
             "quick": self.options.quick, "rounds": self.rounds, "seconds": self.load.seconds,
-            "tlsRoot": self.options.tls_root, "ownNetwork": own_network, "openFilesMax": growth.open_files_max()})
+            "tlsRoot": self.options.tls_root, "ownNetwork": own_network, "openFilesMax": growth.open_files_max()},
+            self.programs)
         with contextlib.ExitStack() as stack:
             sections = []
             for table in filter(self.wanted.table, TABLES):

@@ -232,6 +232,22 @@ class PortTests(unittest.TestCase):
 
 
 class ResultsTests(FailureTests):
+    def test_what_was_built_here_is_told_by_its_content(self):
+        names = {"sidecar-proxy": "old", "sidecar-load": "", "relay-floor": "", "envoy": "", "another": "old"}
+        sidecar, load, floor, envoy, another = (self.directory / name for name in names)
+        for name, text in names.items():
+            (self.directory / name).write_text(text)
+        programs = Programs(sidecar, load, floor, envoy, (("before", another),))
+        before = results.begin({}, programs)
+        self.assertEqual(list(before["builds"]), ["sidecar-proxy", "sidecar-load", "relay-floor", "before"])
+        # sha256sum, of nothing.
+        self.assertEqual(before["builds"]["relay-floor"], "e3b0c44298fc")
+        self.assertEqual(before["builds"]["sidecar-proxy"], before["builds"]["before"])
+        sidecar.write_text("new")
+        after = results.begin({}, programs)
+        self.assertNotEqual(after["builds"]["sidecar-proxy"], before["builds"]["sidecar-proxy"])
+        self.assertEqual(after["checkout"], before["checkout"])
+
     def test_no_results_and_those_of_another_version_are_told(self):
         path = self.directory / "results.json"
         with self.assert_fails("make bench"):
