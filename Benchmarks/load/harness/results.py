@@ -29,6 +29,7 @@ def begin(options: dict, programs: Programs) -> dict:
         "memory": [],
         "growth": [],
         "checks": [],
+        "counts": {},
     }
 
 

@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 
-from . import growth, results, rounds
+from . import counts, growth, results, rounds
 from .candidates import Ports, Programs
 from .machine import cores, enter_own_network
 from .places import debian_13, host, make_debian_13
@@ -71,6 +71,8 @@ class Run:
                     section.measure_round(number)
             for section in sections:
                 section.rest()
+        if self.wanted.is_everything:
+            self.results["counts"] = counts.hot_path()
         note("")
         self.results["minutes"] = round((time.monotonic() - begun) / 60, 1)
         return self.results

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 
-from . import flatness, growth, latency, sizes, summary, works
+from . import counts, flatness, growth, latency, sizes, summary, works
 from .bootstrap import Spread
 from .candidates import PEERS
 from .works import TLS_FLOOR
@@ -60,7 +60,7 @@ def rows(results: dict) -> list[Row]:
     """Those that the run has measured."""
     return [
         *ratio_rows(results["samples"]), *latency_rows(results["samples"]), *memory_rows(results["memory"]),
-        *growth_rows(results["growth"])]
+        *growth_rows(results["growth"]), *count_rows(results["counts"])]
 
 
 def verdict(spread: Spread, target: float, higher_is_better: bool) -> str:
@@ -181,6 +181,17 @@ def growth_rows(samples: list[dict]) -> list[Row]:
             against=f"{growth.PEER} {grown[growth.PEER][0]:.2f}×", verdict=verdict(spread, FLAT, higher_is_better=False),
             floor=f"{grown[growth.FLOOR][0]:.2f}×" if growing.has_floor else "", figure=value, bounds=spread))
     return found
+
+
+def count_rows(allowed: dict[str, dict[str, int]]) -> list[Row]:
+    """Each count, over all pieces of the hot path."""
+    if not allowed:
+        return []
+    sums = {name: sum(piece[name] for piece in allowed.values()) for name in counts.COUNTED}
+    return [Row(
+        title=f"hot path: {', '.join(counts.COUNTED)} per message", target="0", spread="",
+        value=", ".join(str(total) for total in sums.values()), against="CI's `Benchmarks/micro/bench check`",
+        verdict=MISSED if any(sums.values()) else MET)]
 
 
 def steps_text(first: tuple[int, int], last: tuple[int, int]) -> str:

@@ -15,6 +15,10 @@ class Wanted:
         self._candidates = options.candidates
         self._more_sidecars = [name for name, _ in programs.more_sidecars]
 
+    @property
+    def is_everything(self) -> bool:
+        return not self._globs and not self._is_quick
+
     def table(self, table: str) -> bool:
         return bool(self.works(table)) or any(self.other(table, kind) for kind in ("memory", "growth", "checks"))
 

@@ -1,8 +1,11 @@
 """Goal: figures and verdicts are what the method says. Method: samples whose answer can be worked out by hand."""
 
+import json
+import pathlib
+import tempfile
 import unittest
 
-from harness import BenchmarkFailure, again, bootstrap, growth, latency, page, report, summary, targets, works
+from harness import BenchmarkFailure, again, bootstrap, counts, growth, latency, page, report, summary, targets, works
 
 from .figures import counted, grown, held, timed
 
@@ -71,7 +74,7 @@ class LatencyTests(unittest.TestCase):
 
 class VerdictTests(unittest.TestCase):
     def row(self, samples: list[dict], title: str) -> targets.Row:
-        found = targets.rows({"samples": samples, "memory": [], "growth": []})
+        found = targets.rows({"samples": samples, "memory": [], "growth": [], "counts": {}})
         return next(row for row in found if row.title == title)
 
     def ratio_row(self, ours: list[int]) -> targets.Row:
@@ -107,7 +110,7 @@ class VerdictTests(unittest.TestCase):
 
     def test_memory(self):
         memory = held("sidecar", [8, 8, 8, 16, 16], anonymous=3, connection=0.5) + held("nginx", [9, 11, 10, 10, 10])
-        resident, anonymous, connection = targets.rows({"samples": [], "memory": memory, "growth": []})
+        resident, anonymous, connection = targets.rows({"samples": [], "memory": memory, "growth": [], "counts": {}})
         self.assertEqual(
             (resident.value, resident.spread, resident.against, resident.verdict),
             ("8.00 MiB", "8.00–16.00", "nginx 10.0", targets.MET))
@@ -116,8 +119,29 @@ class VerdictTests(unittest.TestCase):
 
     def test_memory_that_is_within_its_limit_at_times_is_undecided(self):
         for sizes in ([8, 8, 8, 17, 17], [8]):
-            resident, _ = targets.rows({"samples": [], "memory": held("sidecar", sizes), "growth": []})
+            resident, _ = targets.rows({"samples": [], "memory": held("sidecar", sizes), "growth": [], "counts": {}})
             self.assertEqual(resident.verdict, targets.OPEN)
+
+
+class CountTests(unittest.TestCase):
+    def row(self, **more) -> targets.Row:
+        with tempfile.TemporaryDirectory() as directory:
+            for piece in counts.HOT_PATH:
+                allowed = {**dict.fromkeys(counts.COUNTED, 0), "systemCalls": 2}
+                if piece == "Relay-of-one-message":
+                    allowed.update(more)
+                pathlib.Path(directory, f"Micro.{piece}.p90.json").write_text(json.dumps(allowed))
+            found = counts.hot_path(pathlib.Path(directory))
+        return targets.rows({"samples": [], "memory": [], "growth": [], "counts": found})[0]
+
+    def test_the_hot_path_meets_its_target_with_nothing_at_all(self):
+        met, missed = self.row(), self.row(retains=2, releases=1)
+        self.assertEqual((met.value, met.verdict), ("0, 0, 0", targets.MET))
+        self.assertEqual((missed.value, missed.verdict), ("0, 2, 1", targets.MISSED))
+        self.assertIn("micro/bench check", met.against)
+
+    def test_the_thresholds_that_ci_holds_are_found(self):
+        self.assertEqual(set(counts.hot_path()), set(counts.HOT_PATH))
 
 
 class GrowthTests(unittest.TestCase):
@@ -140,7 +164,7 @@ class GrowthTests(unittest.TestCase):
                     place = {"connections": step, "workers": 1} if kind == "held" else {"connections": 64, "workers": step}
                     samples += [
                         grown(name, number, kind, "round trip", cost=cost, **place) for number, cost in enumerate(spent)]
-        found = targets.rows({"samples": [], "memory": [], "growth": samples})
+        found = targets.rows({"samples": [], "memory": [], "growth": samples, "counts": {}})
         return {row.title: row for row in found}
 
     def test_flat_is_the_last_step_within_a_tenth_of_the_first(self):
@@ -229,6 +253,7 @@ class AgainTests(unittest.TestCase):
     def results(self, ours: list[int], directory: str = "sidecar-bench-a1", buffers: str = "16k") -> dict:
         return {
             "samples": counted("sidecar", ours) + counted("nginx", [100] * len(ours)), "memory": [], "growth": [],
+            "counts": {},
             "settings": {"clear": {"nginx-messages.conf": f"pid /tmp/{directory}/pid; buffers {buffers};"}}}
 
     def test_spreads_overlap_or_lie_apart(self):
@@ -255,7 +280,7 @@ class AgainTests(unittest.TestCase):
 
     def test_latencies_have_the_spread_of_what_is_shown(self):
         def results(ours: list[int]) -> dict:
-            samples = [*timed("direct", [[50]] * 3), *timed("haproxy", [[150]] * 3), *timed("sidecar", [[one] for one in ours])]
+            samples = timed("direct", [[50]] * 3) + timed("haproxy", [[150]] * 3) + timed("sidecar", [[one] for one in ours])
             return {**self.results([1] * 3), "samples": samples}
 
         rows = again.table(results([130, 140, 160]), results([140, 160, 165]))[1]

@@ -19,6 +19,7 @@ def results(sidecar: str = "aaaaaaaaaaaa") -> dict:
             "processor": "a processor", "isVirtual": True, "cores": 2, "memoryBytes": 2**30, "kernel": "6.1",
             "congestionControl": "reno"},
         "versions": {"clear": VERSIONS, "mtls": VERSIONS}, "settings": {}, "memory": [], "growth": [], "checks": [],
+        "counts": {},
         "samples": [{**one, "attempts": 1} for one in counted("sidecar", [1] * 3) + counted("nginx", [1] * 3)]}
 
 

@@ -26,6 +26,8 @@ class WantedTests(unittest.TestCase):
         self.assertTrue(all(everything.other("clear", kind) for kind in ("memory", "growth", "checks")))
         self.assertEqual([everything.other("mtls", kind) for kind in ("memory", "growth", "checks")], [True, False, False])
         self.assertIn("before", everything.candidates())
+        self.assertTrue(everything.is_everything)
+        self.assertFalse(wanted(["*"]).is_everything or wanted(quick=True).is_everything)
 
     def test_what_is_asked_for_is_all_that_is_wanted(self):
         some = wanted(["clear/bulk-1-*", "mtls/memory"], candidates="direct,sidecar,nginx")
