@@ -91,7 +91,7 @@ class HeldConnections:
     """Connections through a candidate, each used once, held until the block ends; then each is used again."""
 
     def __init__(self, load: Load, candidate: Candidate, count: int):
-        self.name = candidate.name
+        self.candidate = candidate
         self.process = subprocess.Popen(
             [load.program, "idle", "--to", f"127.0.0.1:{candidate.port}", "--connections", str(count)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -100,9 +100,9 @@ class HeldConnections:
     def __enter__(self):
         try:
             if not select.select([self.process.stdout], [], [], ANSWER_SECONDS)[0]:
-                raise BenchmarkFailure(f"idle connections through {self.name} were never open")
+                raise self._failure("were never open")
             if self.process.stdout.readline().strip() != "open":
-                raise BenchmarkFailure(f"idle connections through {self.name}: {self._end()}")
+                raise self._failure(f"did not open: {self._end()}")
         except BaseException:
             self._kill()
             raise
@@ -111,7 +111,7 @@ class HeldConnections:
     def __exit__(self, kind, *_):
         try:
             if kind is None and (errors := self._end()) is not None:
-                raise BenchmarkFailure(f"idle connections through {self.name}: {errors}")
+                raise self._failure(f"could not be used again: {errors}")
         finally:
             self._kill()
 
@@ -120,8 +120,13 @@ class HeldConnections:
         try:
             _, errors = self.process.communicate("", timeout=ANSWER_SECONDS)
         except subprocess.TimeoutExpired:
-            raise BenchmarkFailure(f"idle connections through {self.name} never ended") from None
+            raise self._failure("never ended") from None
         return None if self.process.returncode == 0 else errors.strip()
+
+    def _failure(self, what: str) -> BenchmarkFailure:
+        """That of the proxy, if it has ended."""
+        self.candidate.check()
+        return BenchmarkFailure(f"idle connections through {self.candidate.name} {what}")
 
     def _kill(self) -> None:
         with self.process:

@@ -178,11 +178,20 @@ class HeldConnectionTests(FailureTests):
 
     def test_connections_that_do_not_open_or_end_are_told(self):
         for text, *words in (
-                ("exec sleep 60", "through proxy were never open"), ("echo refused >&2; exit 1", "through proxy: refused"),
+                ("exec sleep 60", "through proxy were never open"), ("echo refused >&2; exit 1", "through proxy did not open: refused"),
                 ("echo open; exec sleep 60", "through proxy never ended"),
-                ("echo open; cat; echo reset >&2; exit 1", "through proxy: reset")):
+                ("echo open; cat; echo reset >&2; exit 1", "through proxy could not be used again: reset")):
             with self.subTest(text), self.assert_fails(*words):
                 self.hold(text)
+
+    def test_a_proxy_that_has_ended_meanwhile_is_named_with_its_last_words(self):
+        server = self.server("echo out of luck; exec sleep 60")
+        with self.assert_fails("proxy ended", "out of luck"):
+            with memory.HeldConnections(self.load("echo open; cat; exit 1"), Candidate("proxy", (1,), [server]), 1):
+                while "luck" not in server.log.read_text():
+                    pass
+                server.process.kill()
+                server.process.wait()
 
     def test_a_generator_is_not_waited_for_when_the_run_has_failed(self):
         with self.assertRaises(KeyboardInterrupt):
