@@ -1,31 +1,41 @@
-"""Two runs held against each other: whether a benchmark that is run again finds the same."""
+"""Two runs held against each other: whether a benchmark that is run again finds the same. By two criteria: whether the
+spreads overlap, which wide ones do easily, and whether the figure of either run lies within the spread of the other. Figures
+are compared as they are shown, so that a single page of memory makes no difference."""
 
 import re
 
 from . import targets
-from .bootstrap import UNKNOWN
+from .bootstrap import UNKNOWN, Spread, agreement, agreements_text
 
-HEADINGS = ["work", "one run", "the next", "spreads"]
-OVERLAP, APART = "overlap", "apart"
+HEADINGS = ["work", "one run", "the next", "spreads", "figures within the other's"]
+SPREADS, FIGURES = 3, 4
+"""Columns."""
+BOTH, FIRST, NEXT, NEITHER = "both", "the first's", "the next one's", "neither"
 
 
 def table(earlier: dict, later: dict) -> tuple[list[str], list[list[str]]]:
-    """The targets of both, row by row: figures with their spreads, and whether the spreads overlap. What was measured once in a
-    run has no spread."""
+    """The targets of both, row by row: figures with their own spreads, and by each criterion whether they agree."""
     before = {row.title: row for row in targets.rows(earlier)}
-    return HEADINGS, [
-        [row.title, figure(before[row.title]), figure(row), judged(before[row.title], row)]
-        for row in targets.rows(later) if row.title in before]
+    return HEADINGS, [compared(before[row.title], row) for row in targets.rows(later) if row.title in before]
+
+
+def compared(before: targets.Row, after: targets.Row) -> list[str]:
+    spreads = [row.bounds.rounded(row.digits) if row.bounds not in (None, UNKNOWN) else None for row in (before, after)]
+    return [after.title, figure(before), figure(after), agreement(*spreads), within(before, after, *spreads)]
 
 
 def figure(row: targets.Row) -> str:
-    return f"{row.value} ({row.spread})" if row.spread else row.value
+    spread = row.own_spread or row.spread
+    return f"{row.value} ({spread})" if spread else row.value
 
 
-def judged(before: targets.Row, after: targets.Row) -> str:
-    if before.bounds in (None, UNKNOWN) or after.bounds in (None, UNKNOWN):
+def within(before: targets.Row, after: targets.Row, first: Spread | None, second: Spread | None) -> str:
+    """Which of two figures lies within the other's spread."""
+    if first is None or second is None:
         return ""
-    return OVERLAP if before.bounds.overlaps(after.bounds) else APART
+    is_first = second.contains(round(before.figure, before.digits))
+    is_next = first.contains(round(after.figure, after.digits))
+    return BOTH if is_first and is_next else FIRST if is_first else NEXT if is_next else NEITHER
 
 
 def has_same_settings(earlier: dict, later: dict) -> bool:
@@ -40,5 +50,8 @@ def has_same_settings(earlier: dict, later: dict) -> bool:
 
 
 def summary_text(rows: list[list[str]]) -> str:
-    spreads = [row[-1] for row in rows if row[-1]]
-    return f"{spreads.count(OVERLAP)} of {len(spreads)} spreads overlap."
+    found = [row[FIGURES] for row in rows if row[FIGURES]]
+    first, second = (sum(cell in (BOTH, one) for cell in found) for one in (FIRST, NEXT))
+    return (
+        f"{agreements_text(rows, SPREADS)}. Of {len(found)} figures {first} of the first run's lie within the next one's "
+        f"spread, and {second} of the next one's within the first's.")

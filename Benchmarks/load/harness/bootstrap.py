@@ -25,12 +25,33 @@ class Spread:
     def overlaps(self, other: "Spread") -> bool:
         return self.low <= other.high and other.low <= self.high
 
+    def contains(self, figure: float) -> bool:
+        return self.low <= figure <= self.high
+
+    def rounded(self, digits: int) -> "Spread":
+        return Spread(round(self.low, digits), round(self.high, digits))
+
     def text(self, pattern: str) -> str:
         """By a pattern for both ends."""
         return "unknown" if self == UNKNOWN else pattern.format(self.low, self.high)
 
 
 UNKNOWN = Spread(-math.inf, math.inf)
+
+OVERLAP, APART = "overlap", "apart"
+
+
+def agreement(first: Spread | None, second: Spread | None) -> str:
+    """Whether two spreads tell the same; nothing where one of them isn't known."""
+    if first in (None, UNKNOWN) or second in (None, UNKNOWN):
+        return ""
+    return OVERLAP if first.overlaps(second) else APART
+
+
+def agreements_text(rows: list[list[str]], column: int) -> str:
+    """Of the rows of a table, how many agree."""
+    found = [row[column] for row in rows if row[column]]
+    return f"{found.count(OVERLAP)} of {len(found)} spreads overlap"
 
 
 def spread(blocks: Iterable[list[int]], figure: Callable[[list[int]], float]) -> Spread:

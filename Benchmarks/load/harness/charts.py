@@ -5,7 +5,7 @@ import html
 import math
 import pathlib
 
-from . import flatness, growth, latency, summary, targets, works
+from . import flatness, growth, latency, sizes, summary, targets, works
 from .candidates import PEERS
 
 COLORS = {
@@ -14,7 +14,8 @@ OTHER = "#495057"
 WIDTH = 760
 LABEL_WIDTH = 190
 BAR_HEIGHT = 11
-TEXT = 'font-family="system-ui, sans-serif" font-size="12" fill="#212529"'
+INK = "#212529"
+TEXT_SIZE, BAR_TEXT_SIZE = 12, 9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,14 +49,14 @@ def write_all(results: dict, directory: pathlib.Path) -> list[tuple[str, str]]:
     for old in directory.glob("*.svg"):
         old.unlink()
     written = []
-    for name, title, text in [
+    for name, title, chart in [
             ("clear.svg", "In the clear: work per proxy-CPU-second, best peer = 1", efficiency(results, "clear")),
             ("mtls.svg", "mTLS pair: work per proxy-CPU-second, best peer = 1", efficiency(results, "mtls")),
             ("latency.svg", f"Latency added: {works.LATENCY.title}, µs (spread)", added_latency(results)),
             ("memory.svg", "Memory of an idle process (MiB) and of an idle connection (KiB)", memory(results)),
             ("growth.svg", "CPU per round trip of 64 B, µs, by connections; broken: 64 of them busy", growth_of(results))]:
-        if text:
-            (directory / name).write_text(text)
+        if chart:
+            (directory / name).write_text(chart)
             written.append((name, title))
     return written
 
@@ -99,14 +100,14 @@ def memory(results: dict) -> str:
     groups = []
     for key, (label, wanted) in targets.PROCESS_LIMITS.items():
         bars = [
-            Bar(one["candidate"], one[key] / 2**20, f"{one[key] / 2**20:.1f} MiB")
-            for one in results["memory"] if one["kind"] == "process"]
+            Bar(name, size.median, f"{size.median:.1f} MiB")
+            for name, size in sizes.of_processes(results["memory"], key).items()]
         if bars:
             groups.append(Group(f"process, {label}", bars, wanted))
     for table, wanted in targets.CONNECTION_LIMITS.items():
         bars = [
-            Bar(one["candidate"], one["bytesPerConnection"] / 1024, f"{one['bytesPerConnection'] / 1024:.1f} KiB")
-            for one in results["memory"] if one["kind"] == "connection" and one["table"] == table]
+            Bar(name, size.median, f"{size.median:.1f} KiB")
+            for name, size in sizes.of_connections(results["memory"], table).items()]
         if bars:
             groups.append(Group(f"connection, {targets.WHERE[table]}", bars, wanted))
     return bars_chart(groups, own_scales=True)
@@ -139,19 +140,19 @@ def bars_chart(groups: list[Group], own_scales: bool = False) -> str:
         height = len(group.bars) * BAR_HEIGHT
         middle = top + height / 2 + 4
         parts.append(
-            f'<text x="{LABEL_WIDTH - 10}" y="{middle:.0f}" text-anchor="end" {TEXT}>{html.escape(group.label)}</text>')
+            f'<text x="{LABEL_WIDTH - 10}" y="{middle:.0f}" text-anchor="end" {text()}>{html.escape(group.label)}</text>')
         for index, bar in enumerate(group.bars):
             y = top + index * BAR_HEIGHT
             parts.append(
                 f'<rect x="{LABEL_WIDTH}" y="{y}" width="{bar.value * scale:.1f}" height="{BAR_HEIGHT - 2}" '
                 f'fill="{color(bar.candidate)}"><title>{html.escape(bar.candidate)}: {bar.text}</title></rect>')
             parts.append(
-                f'<text x="{LABEL_WIDTH + bar.value * scale + 4:.1f}" y="{y + BAR_HEIGHT - 3}" {TEXT.replace("12", "9")}>'
+                f'<text x="{LABEL_WIDTH + bar.value * scale + 4:.1f}" y="{y + BAR_HEIGHT - 3}" {text(BAR_TEXT_SIZE)}>'
                 f'{bar.text}</text>')
         if group.target is not None:
             x = LABEL_WIDTH + group.target * scale
             parts.append(
-                f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top - 3}" y2="{top + height}" stroke="#212529" '
+                f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top - 3}" y2="{top + height}" stroke="{INK}" '
                 f'stroke-dasharray="3 2"><title>target {group.target:g}</title></line>')
         top += height + 14
     names = dict.fromkeys(bar.candidate for group in groups for bar in group.bars)
@@ -174,12 +175,12 @@ def lines_chart(lines: list[Line]) -> str:
 
     parts = []
     for count in counts:
-        parts.append(f'<text x="{x(count):.0f}" y="{bottom + 18}" text-anchor="middle" {TEXT}>{count:,}</text>')
+        parts.append(f'<text x="{x(count):.0f}" y="{bottom + 18}" text-anchor="middle" {text()}>{count:,}</text>')
     step = 10 ** math.floor(math.log10(highest))
     for index in range(1, int(highest / step) + 1):
         level = y(index * step)
         parts.append(f'<line x1="{left}" x2="{right}" y1="{level:.1f}" y2="{level:.1f}" stroke="#dee2e6"/>')
-        parts.append(f'<text x="{left - 8}" y="{level + 4:.1f}" text-anchor="end" {TEXT}>{index * step:g}</text>')
+        parts.append(f'<text x="{left - 8}" y="{level + 4:.1f}" text-anchor="end" {text()}>{index * step:g}</text>')
     parts.append(f'<line x1="{left}" x2="{right}" y1="{bottom}" y2="{bottom}" stroke="#495057"/>')
     for line in lines:
         path = " ".join(f"{x(count):.1f},{y(value):.1f}" for count, value in line.points)
@@ -192,6 +193,11 @@ def lines_chart(lines: list[Line]) -> str:
     return document(bottom + 30, legend([line.candidate for line in lines]) + parts)
 
 
+def text(size: int = TEXT_SIZE) -> str:
+    """How letters look."""
+    return f'font-family="system-ui, sans-serif" font-size="{size}" fill="{INK}"'
+
+
 def color(candidate: str) -> str:
     return COLORS["floor"] if candidate.startswith("floor-") else COLORS.get(candidate, OTHER)
 
@@ -201,7 +207,7 @@ def legend(candidates: list[str]) -> list[str]:
     x = LABEL_WIDTH
     for name in dict.fromkeys("floor" if one.startswith("floor-") else one for one in candidates):
         parts.append(f'<rect x="{x}" y="10" width="11" height="11" fill="{COLORS.get(name, OTHER)}"/>')
-        parts.append(f'<text x="{x + 15}" y="20" {TEXT}>{html.escape(name)}</text>')
+        parts.append(f'<text x="{x + 15}" y="20" {text()}>{html.escape(name)}</text>')
         x += 34 + 7 * len(name)
     return parts
 

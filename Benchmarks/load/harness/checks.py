@@ -1,12 +1,12 @@
 """The same candidates under tools that everybody knows, as a check on the generator: wrk against nginx's HTTP server, and
-iperf3 against its own. If its ratios and theirs tell different stories, one of them is wrong."""
+iperf3 against its own. If its ratios and theirs lie apart, one of them has to be looked into."""
 
 import json
 import re
 import subprocess
 import time
 
-from . import BenchmarkFailure, processes
+from . import BenchmarkFailure, processes, works
 from .candidates import Candidate, Ports
 from .places import Place
 from .rounds import in_turn
@@ -44,7 +44,7 @@ class Servers:
             self.servers.append(processes.Server(
                 "iperf3", [place.program("iperf3"), "--server", "--bind", "127.0.0.1", "--port", str(bulk_port)],
                 bulk_port, {core}, place))
-        except BenchmarkFailure:
+        except BaseException:
             self.stop()
             raise
 
@@ -53,15 +53,18 @@ class Servers:
             server.stop()
 
 
-def run(candidates: list[Candidate], core: int, note) -> list[dict]:
-    """Every candidate under every tool, in rounds. The candidates' targets are `Servers.ports`."""
+def run(profile: str, candidates: list[Candidate], core: int, note) -> list[dict]:
+    """Every candidate under every tool whose counterpart wants these settings, in rounds. The candidates' targets are
+    `Servers.ports`."""
     found = []
     for number in range(ROUNDS):
-        for tool, measure in TOOLS.items():
+        for tool, counterpart in COUNTERPARTS.items():
+            if works.named(counterpart).profile != profile:
+                continue
             for candidate in in_turn(candidates, tool, number):
                 before = processes.cpu_nanoseconds(candidate.pids)
                 begun = time.monotonic()
-                count = measure(candidate, core)
+                count = TOOLS[tool](candidate, core)
                 found.append({
                     "tool": tool, "candidate": candidate.name, "round": number, "count": count,
                     "seconds": time.monotonic() - begun,

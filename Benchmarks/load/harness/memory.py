@@ -1,23 +1,43 @@
-"""What candidates hold in memory: the idle process, and connections that were used once and then do nothing. Memory
-doesn't depend on what else the machine does, so each is measured once."""
+"""What candidates hold in memory: the idle process, and connections that were used once and then do nothing. In rounds,
+since two processes of one program differ: the kernel maps more pages of its file than those that are touched, in one process
+twice as many as in another (1.9 to 3.7 MiB of the sidecar's code)."""
 
+import contextlib
+import select
 import subprocess
 import time
 
 from . import BenchmarkFailure, processes
 from .candidates import PEERS, Candidate, Starter
-from .rounds import Load
+from .rounds import Load, in_turn
 
 NAMES = ("sidecar", *PEERS)
+ROUNDS = 5
+"""So many of a run's rounds measure memory, each in a quarter of a minute."""
 FIRST_CONNECTIONS = 50
 CONNECTIONS = 2_000
 SETTLING_SECONDS = 1.0
 """For buffers to be given back and for start-up to end."""
+ANSWER_SECONDS = 60.0
+"""For all connections to be open, or to have been used again."""
+
+
+def one_round(starter: Starter, names: list[str], table: str, load: Load, number: int, note) -> list[dict]:
+    """Every candidate once; idle processes go with the first table, since they are the same for both."""
+    names = in_turn(names, "memory", table, number)
+    found = []
+    if table == "clear":
+        note(f"memory: idle processes, round {number + 1}")
+        found += idle_processes(starter, names)
+    note(f"memory: idle connections, {table}, round {number + 1}")
+    found += idle_connections(starter, names, table, load)
+    return [{"round": number, **one} for one in found]
 
 
 def idle_processes(starter: Starter, names: list[str]) -> list[dict]:
     """Each proxy with nothing to do; the sidecar with everything on that a pod would have on: an identity, a listener with
-    mutual TLS in either direction, and the access log."""
+    mutual TLS in either direction, and the access log. One by one: of what a process shares with its parent, pages that
+    another proxy has mapped as well, such as libc's, could not be told apart."""
     found = []
     for name in names:
         if name == "sidecar":
@@ -37,24 +57,28 @@ def idle_processes(starter: Starter, names: list[str]) -> list[dict]:
 
 def idle_connections(starter: Starter, names: list[str], table: str, load: Load) -> list[dict]:
     """What one of many connections adds to the resident memory of a proxy that has a few already, so that pages which the
-    first one touches of the program count as the process's; with mutual TLS, to that of each of the pair on average."""
-    found = []
-    for name in names:
-        candidate = starter.start(name, "messages", table == "mtls")
-        try:
-            with HeldConnections(load, candidate, FIRST_CONNECTIONS):
-                time.sleep(SETTLING_SECONDS)
-                before, _ = totals(candidate)
-                with HeldConnections(load, candidate, CONNECTIONS):
-                    time.sleep(SETTLING_SECONDS)
-                    after, _ = totals(candidate)
+    first one touches of the program count as the process's; with mutual TLS, to that of each of the pair on average. The
+    connections of one candidate are opened after those of another; then all settle together, which saves half of the
+    time."""
+    with contextlib.ExitStack() as stack:
+        candidates = []
+        for name in names:
+            candidates.append(starter.start(name, "messages", table == "mtls"))
+            stack.callback(candidates[-1].stop)
+
+        def resident_with(more: int) -> list[int]:
+            for candidate in candidates:
+                stack.enter_context(HeldConnections(load, candidate, more))
+            time.sleep(SETTLING_SECONDS)
+            return [totals(candidate)[0] for candidate in candidates]
+
+        few, many = resident_with(FIRST_CONNECTIONS), resident_with(CONNECTIONS)
+        for candidate in candidates:
             candidate.check()
-            found.append({
-                "kind": "connection", "table": table, "candidate": name, "connections": CONNECTIONS,
-                "bytesPerConnection": (after - before) / CONNECTIONS / len(candidate.servers)})
-        finally:
-            candidate.stop()
-    return found
+        return [
+            {"kind": "connection", "table": table, "candidate": candidate.name, "connections": CONNECTIONS,
+             "bytesPerConnection": (after - before) / CONNECTIONS / len(candidate.servers)}
+            for candidate, before, after in zip(candidates, few, many)]
 
 
 def totals(candidate: Candidate) -> tuple[int, int]:
@@ -67,18 +91,43 @@ class HeldConnections:
     """Connections through a candidate, each used once, held until the block ends; then each is used again."""
 
     def __init__(self, load: Load, candidate: Candidate, count: int):
-        self.name = candidate.name
+        self.candidate = candidate
         self.process = subprocess.Popen(
             [load.program, "idle", "--to", f"127.0.0.1:{candidate.port}", "--connections", str(count)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             preexec_fn=processes.on_cores({load.core}))
 
     def __enter__(self):
-        if self.process.stdout.readline().strip() != "open":
-            raise BenchmarkFailure(f"idle connections through {self.name}: {self.process.communicate()[1].strip()}")
+        try:
+            if not select.select([self.process.stdout], [], [], ANSWER_SECONDS)[0]:
+                raise self._failure("were never open")
+            if self.process.stdout.readline().strip() != "open":
+                raise self._failure(f"did not open: {self._end()}")
+        except BaseException:
+            self._kill()
+            raise
         return self
 
     def __exit__(self, kind, *_):
-        _, errors = self.process.communicate("")
-        if kind is None and self.process.returncode != 0:
-            raise BenchmarkFailure(f"idle connections through {self.name}: {errors.strip()}")
+        try:
+            if kind is None and (errors := self._end()) is not None:
+                raise self._failure(f"could not be used again: {errors}")
+        finally:
+            self._kill()
+
+    def _end(self) -> str | None:
+        """Has each used again. Returns what went wrong."""
+        try:
+            _, errors = self.process.communicate("", timeout=ANSWER_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise self._failure("never ended") from None
+        return None if self.process.returncode == 0 else errors.strip()
+
+    def _failure(self, what: str) -> BenchmarkFailure:
+        """That of the proxy, if it has ended."""
+        self.candidate.check()
+        return BenchmarkFailure(f"idle connections through {self.candidate.name} {what}")
+
+    def _kill(self) -> None:
+        with self.process:
+            self.process.kill()

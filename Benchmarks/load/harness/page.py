@@ -2,7 +2,7 @@
 
 import pathlib
 
-from . import again, charts, growth, report, summary, targets, works
+from . import again, bootstrap, charts, growth, report, summary, targets, works
 
 BEGIN = "<!-- results: written by `make bench-page` -->"
 END = "<!-- results: end -->"
@@ -27,27 +27,36 @@ def section(results: dict, earlier: dict | None, pictures: list[tuple[str, str]]
     if results["growth"]:
         parts += ["### Growth", growth_limit(results), markdown(*report.growth_table(results))]
     if results["checks"]:
-        parts += ["### Standard tools", CHECKS, markdown(*report.checks_table(results))]
+        headings, rows = report.checks_table(results)
+        told = f"{CHECKS} {bootstrap.agreements_text(rows, -1)}."
+        parts += ["### Standard tools", told, markdown(headings, bold(rows, bootstrap.APART))]
     parts.append(f"What everybody was given: [settings]({directory}/{SETTINGS}).")
     if earlier:
         headings, rows = again.table(earlier, results)
-        parts += ["### The same again", same_again(earlier, results, rows), markdown(headings, bold(rows, again.APART))]
+        parts += ["### The same again", same_again(earlier, results, rows),
+                  markdown(headings, bold(rows, bootstrap.APART, again.NEITHER))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-CHECKS = """The sidecar against each peer in work per proxy-CPU-second, by the tool and by the generator's closest work. An HTTP
-request of wrk's is about the size of a small message."""
+CHECKS = """The sidecar against each peer in work per proxy-CPU-second, with its spread, by the tool and by the generator's
+closest work. An HTTP request of wrk's is about the size of a small message."""
 
 
 def same_again(earlier: dict, later: dict, rows: list[list[str]]) -> str:
     """What two runs have in common, and how far they agree by the rows of their table."""
     first, second = (one["begun"][:16].replace("T", " ") for one in (earlier, later))
-    builds = dict.fromkeys(versions["sidecar"] for one in (earlier, later) for versions in one["versions"].values())
+    builds = " and ".join(dict.fromkeys(build_text(one) for one in (earlier, later)))
     settings_are = "the same" if again.has_same_settings(earlier, later) else "**other**"
     return (
-        f"`make bench` twice, {first} and {second} (UTC), of {' and '.join(builds)}, with {settings_are} settings; the tables above "
-        "are of the second. Ratios and their spreads against each run's own best peer; latencies, and how much more or less the "
-        f"sidecar adds than the best peer. {again.summary_text(rows)}")
+        f"`make bench` twice, {first} and {second} (UTC), of {builds}, with {settings_are} settings; the tables above "
+        "are of the second. Each figure with its own spread: of ratios against the best peer of each run, of latencies that "
+        f"of what the sidecar adds. {again.summary_text(rows)}")
+
+
+def build_text(results: dict) -> str:
+    """What was measured and what measured it, so that two runs of other builds can't pass for two of one."""
+    versions = " and ".join(dict.fromkeys(versions["sidecar"] for versions in results["versions"].values()))
+    return f"{versions} ({', '.join(f'{name} `{digits}`' for name, digits in results['builds'].items())})"
 
 
 def settings(results: dict) -> str:
@@ -80,7 +89,11 @@ def about(results: dict) -> str:
         f"{machine['kernel']}, {machine['congestionControl']} congestion control.", report.repeated_text(results), ""]
     names = ["sidecar", "haproxy", "nginx", "envoy", "openssl"]
     rows = [[table, *(versions[name] for name in names)] for table, versions in results["versions"].items()]
-    return "\n".join(lines) + "\n" + markdown(["versions", *names], rows)
+    builds = results["builds"]
+    own = markdown(
+        ["built here", *builds, "checkout (git describe)"],
+        [["SHA-256 begins with", *(f"`{digits}`" for digits in builds.values()), results["checkout"]]])
+    return "\n".join(lines) + "\n" + markdown(["versions", *names], rows) + "\n\n" + own
 
 
 def targets_table(results: dict) -> str:
@@ -88,8 +101,8 @@ def targets_table(results: dict) -> str:
     return markdown(headings, bold(rows, targets.MISSED))
 
 
-def bold(rows: list[list[str]], verdict: str) -> list[list[str]]:
-    return [[f"**{cell}**" if cell == verdict else cell for cell in row] for row in rows]
+def bold(rows: list[list[str]], *verdicts: str) -> list[list[str]]:
+    return [[f"**{cell}**" if cell in verdicts else cell for cell in row] for row in rows]
 
 
 def rows_table(results: dict, table: str) -> str:

@@ -13,6 +13,10 @@ from . import BenchmarkFailure
 from .places import Place
 
 
+STOPPING_SECONDS = 3
+"""For a program to end by itself."""
+
+
 def raise_descriptor_limit() -> None:
     """As many open files as the hard limit allows, for this process and all it starts."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -78,18 +82,21 @@ def tail(log: pathlib.Path) -> str:
 
 
 class Server:
-    """A program that listens until it is stopped."""
+    """A program that listens until it is stopped. It leads a process group of its own, so that what it has started can be
+    ended even when it is gone."""
 
     def __init__(self, name: str, arguments: list[str], port: int, cores: set[int], place: Place):
         self.name = name
         self.port = port
         self.log = place.outside(f"{name}-{port}.log")
+        self._is_stopped = False
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                place.command(arguments), stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=on_cores(cores))
+                place.command(arguments), stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=on_cores(cores),
+                process_group=0)
         try:
             wait_for_port(port, self.process, name, self.log)
-        except BenchmarkFailure:
+        except BaseException:  # A signal to the benchmark is no reason to leave it behind.
             self.stop()
             raise
 
@@ -117,16 +124,20 @@ class Server:
         return resident, sum(one["Pss_Anon"] for one in (first, *others))
 
     def stop(self) -> None:
-        """Ends it at once: SIGINT, and SIGKILL to what does not heed it."""
-        if self.process.poll() is not None:
+        """Ends it at once: SIGINT, and SIGKILL to what does not heed it, and to all that it leaves behind: the worker of an
+        nginx whose master was killed, or has crashed, goes on listening."""
+        if self._is_stopped:
             return
-        for signal_number in (signal.SIGINT, signal.SIGKILL):
-            self.process.send_signal(signal_number)
-            try:
-                self.process.wait(timeout=3)
-                return
-            except subprocess.TimeoutExpired:
-                continue
+        self._is_stopped = True
+        try:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(timeout=STOPPING_SECONDS)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
 
 
 def memory_map(pid: int) -> dict[str, int]:

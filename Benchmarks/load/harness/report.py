@@ -1,9 +1,9 @@
 """The tables, as rows of cells; and how they look on the terminal."""
 
-from . import checks, flatness, growth, latency, summary, targets, works
+from . import bootstrap, checks, flatness, growth, latency, sizes, summary, targets, works
 from .candidates import PEERS
 
-HEADINGS = ["throughput", "per proxy-CPU-s", "CPU each", "p50/p99/p99.9/worst µs", "resident", "sidecar ÷ this (rounds)"]
+HEADINGS = ["throughput", "per proxy-CPU-s", "CPU each", "p50/p99/p99.9/worst µs", "sidecar ÷ this (rounds)"]
 """Of a table of works, behind its name."""
 
 
@@ -22,14 +22,13 @@ def print_table(headings: list[str], rows: list[list[str]]) -> None:
 
 
 def work_rows(samples: list[dict], table: str, work: works.Work) -> list[list[str]]:
-    """One row per candidate: throughput, CPU per unit of work, latency, memory, and how it stands to the sidecar."""
+    """One row per candidate: throughput, CPU per unit of work, latency, and how it stands to the sidecar."""
     rows = []
     for name in summary.candidates_of(samples, table, work.name):
         mine = summary.rounds_of(samples, table, work.name, name)
         unit = next(iter(mine.values()))["unit"]
         speed = summary.median(mine, summary.per_second)
         efficiency = summary.median(mine, summary.per_cpu_second)
-        resident = summary.median(mine, lambda sample: sample["residentBytes"])
         times = "–"
         if "latencyNanoseconds" in next(iter(mine.values())):
             times = " / ".join(
@@ -44,7 +43,7 @@ def work_rows(samples: list[dict], table: str, work: works.Work) -> list[list[st
                 against = f"{pair.of_medians:.2f} ({pair.low:.2f}–{pair.high:.2f})"
         rows.append([
             f"  {name}", count_text(speed, unit) + "/s", count_text(efficiency, unit) if efficiency else "–", cost, times,
-            f"{resident / 2**20:.1f} MiB" if resident else "–", against])
+            against])
     return rows
 
 
@@ -99,15 +98,15 @@ def repeated_text(results: dict) -> str:
 
 
 def memory_table(results: dict) -> tuple[list[str], list[list[str]]]:
-    rows = []
-    for one in results["memory"]:
-        if one["kind"] == "process":
-            sizes = f"{one['residentBytes'] / 2**20:.1f} / {one['anonymousBytes'] / 2**20:.1f} MiB"
-            rows.append([f"idle process, {one['candidate']}", sizes])
-        else:
-            where = f"idle connection, {targets.WHERE[one['table']]}, {one['candidate']}"
-            rows.append([where, f"{one['bytesPerConnection'] / 1024:.2f} KiB"])
-    return ["memory", "resident / anonymous"], rows
+    found = results["memory"]
+    resident, anonymous = (sizes.of_processes(found, key) for key in targets.PROCESS_LIMITS)
+    rows = [
+        [f"idle process, {name}", f"{size.text(1)} / {anonymous[name].text(1)} MiB"] for name, size in resident.items()]
+    for table, where in targets.WHERE.items():
+        rows += [
+            [f"idle connection, {where}, {name}", f"{size.text(2)} KiB"]
+            for name, size in sizes.of_connections(found, table).items()]
+    return ["memory", "resident / anonymous (rounds)"], rows
 
 
 KINDS = {"busy": "all", "held": f"{growth.FEW}", "workers": "all"}
@@ -142,14 +141,7 @@ def cost_text(series: flatness.Series, step: tuple[int, int]) -> str:
 
 
 def checks_table(results: dict) -> tuple[list[str], list[list[str]]]:
-    """The sidecar against each peer, by the tools and by the generator."""
-
-    def ratio(samples: dict[str, dict[int, dict]], peer: str) -> str:
-        if not samples.get("sidecar") or not samples.get(peer):
-            return "–"
-        found = summary.Ratio(samples["sidecar"], samples[peer], summary.per_cpu_second)
-        return f"{found.of_medians:.2f} ({found.low:.2f}–{found.high:.2f})"
-
+    """The sidecar against each peer, by the tools and by the generator, and whether these tell the same."""
     rows = []
     for tool, counterpart in checks.COUNTERPARTS.items():
         by_tool: dict[str, dict[int, dict]] = {}
@@ -159,5 +151,15 @@ def checks_table(results: dict) -> tuple[list[str], list[list[str]]]:
         own = {
             name: summary.rounds_of(results["samples"], "clear", counterpart, name) for name in ("sidecar", *PEERS)}
         for peer in PEERS:
-            rows.append([f"{tool}, sidecar ÷ {peer}", ratio(by_tool, peer), ratio(own, peer)])
-    return ["checks", "by the tool", "by the generator"], rows
+            texts, spreads = zip(*(ratio_to(peer, samples) for samples in (by_tool, own)))
+            rows.append([f"{tool}, sidecar ÷ {peer}", *texts, bootstrap.agreement(*spreads)])
+    return ["checks", "by the tool", "by the generator", "spreads"], rows
+
+
+def ratio_to(peer: str, samples: dict[str, dict[int, dict]]) -> tuple[str, bootstrap.Spread | None]:
+    """The sidecar's work per proxy-CPU-second against a peer's, with its spread; nothing where one wasn't measured."""
+    if not samples.get("sidecar") or not samples.get(peer):
+        return "–", None
+    found = summary.Ratio(samples["sidecar"], samples[peer], summary.per_cpu_second)
+    spread = found.spread()
+    return f"{found.of_medians:.2f} ({spread.text('{:.2f}–{:.2f}')})", spread

@@ -1,6 +1,7 @@
 """Everything that a run found, as JSON: enough to make the tables, charts and the page from it, and to judge them."""
 
 import datetime
+import hashlib
 import json
 import pathlib
 import subprocess
@@ -9,23 +10,40 @@ from . import BenchmarkFailure, machine
 from .candidates import Programs
 from .places import Place
 
-FORMAT = 3
+FORMAT = 4
+HASH_DIGITS = 12
 
 
-def begin(options: dict) -> dict:
-    """An empty result: when, where, and how it was measured."""
+def begin(options: dict, programs: Programs) -> dict:
+    """An empty result: when, where, what and how it was measured."""
     return {
         "format": FORMAT,
         "begun": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "options": options,
         "machine": machine.description(),
+        "checkout": checkout(),
+        "builds": builds(programs),
         "versions": {},
         "settings": {},
         "samples": [],
         "memory": [],
         "growth": [],
         "checks": [],
+        "counts": {},
     }
+
+
+def checkout() -> str:
+    """What the harness and its settings are of. The binaries may be older (SIDECAR_BENCH_BUILD=no)."""
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=pathlib.Path(__file__).parent, capture_output=True, text=True)
+    return described.stdout.strip() or "no repository"
+
+
+def builds(programs: Programs) -> dict[str, str]:
+    """What was built from this repository, by the beginning of each file's SHA-256."""
+    paths = {path.name: path for path in (programs.sidecar, programs.load, programs.floor)} | dict(programs.more_sidecars)
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest()[:HASH_DIGITS] for name, path in paths.items()}
 
 
 def versions(programs: Programs, place: Place) -> dict[str, str]:
@@ -36,10 +54,8 @@ def versions(programs: Programs, place: Place) -> dict[str, str]:
 
     # "/path/of/envoy  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL"
     envoy = place.output([place.bring(programs.envoy), "--version"]).split("version: ")[-1].split("/")
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=pathlib.Path(__file__).parent, capture_output=True, text=True)
     return {
-        "sidecar": f"{first_line(place.bring(programs.sidecar), 'version')} ({commit.stdout.strip() or 'no repository'})",
+        "sidecar": first_line(place.bring(programs.sidecar), "version"),
         "haproxy": first_line(place.program("haproxy"), "-v").split()[2],
         "nginx": first_line(place.program("nginx"), "-e", "stderr", "-v").rsplit("/", 1)[1],
         "envoy": envoy[1],

@@ -64,7 +64,6 @@ def measured(result: dict) -> dict:
     observed = result.pop("observed")
     return {
         **result, "cpuSeconds": sum(one["cpuNanoseconds"] for one in observed) / 1e9,
-        "residentBytes": sum(one["residentBytes"] for one in observed),
         "anonymousBytes": sum(one["anonymousBytes"] for one in observed)}
 
 

@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 
-from . import growth, results, rounds
+from . import counts, growth, results, rounds
 from .candidates import Ports, Programs
 from .machine import cores, enter_own_network
 from .places import debian_13, host, make_debian_13
@@ -54,7 +54,8 @@ class Run:
             print("no network namespace of its own without root: the host's packet filter is part of the figures")
         self.results = results.begin({
             "quick": self.options.quick, "rounds": self.rounds, "seconds": self.load.seconds,
-            "tlsRoot": self.options.tls_root, "ownNetwork": own_network, "openFilesMax": growth.open_files_max()})
+            "tlsRoot": self.options.tls_root, "ownNetwork": own_network, "openFilesMax": growth.open_files_max()},
+            self.programs)
         with contextlib.ExitStack() as stack:
             sections = []
             for table in filter(self.wanted.table, TABLES):
@@ -70,6 +71,8 @@ class Run:
                     section.measure_round(number)
             for section in sections:
                 section.rest()
+        if self.wanted.is_everything:
+            self.results["counts"] = counts.hot_path()
         note("")
         self.results["minutes"] = round((time.monotonic() - begun) / 60, 1)
         return self.results

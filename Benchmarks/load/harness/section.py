@@ -5,6 +5,9 @@ from .candidates import Candidate, Ports, Programs, Starter, takes_part
 from .places import Place, host
 from .wanted import Wanted
 
+PROFILES = ("messages", "bulk")
+"""What works want the proxies to be set for, in the order in which they are measured."""
+
 
 class Section:
     """A table. Its rounds are apart in time, with those of the other tables between them, and candidates are started anew
@@ -23,10 +26,14 @@ class Section:
         self._note = note
         self._origin_place = host()
         port = ports.take()
-        self._origin = processes.Server(
-            "origin",
-            [str(programs.load), "origin", "--listen", f"127.0.0.1:{port}", "--received", str(load.received)],
-            port, {load.core}, self._origin_place)
+        try:
+            self._origin = processes.Server(
+                "origin",
+                [str(programs.load), "origin", "--listen", f"127.0.0.1:{port}", "--received", str(load.received)],
+                port, {load.core}, self._origin_place)
+        except BaseException:
+            self._origin_place.close()
+            raise
         self._starter = Starter(programs, place, {proxy_core}, ports, (port,))
 
     def close(self) -> None:
@@ -34,8 +41,8 @@ class Section:
         self._origin_place.close()
 
     def measure_round(self, number: int) -> None:
-        """Every work once, and what grows."""
-        for profile in ("messages", "bulk"):
+        """Every work once, memory, and what grows."""
+        for profile in PROFILES:
             # Those that want the same settings, with every candidate running from the first to the last of them.
             chosen = [work for work in self._wanted.works(self.table) if work.profile == profile]
             names = [
@@ -46,26 +53,29 @@ class Section:
                     self._results["settings"].setdefault(self.table, {}).update(self._place.configurations())
                     self._results["samples"] += rounds.measure_round(
                         number, chosen, present, self._origin, self._load, self.table, self._note)
+        if self._wanted.memory(self.table, number):
+            self._results["memory"] += memory.one_round(
+                self._starter, self._proxies, self.table, self._load, number, self._note)
         if self._wanted.other(self.table, "growth"):
             self._results["growth"] += growth.one_round(self._starter, self._load, number, self._note)
 
     def rest(self) -> None:
-        """What has no rounds, or rounds of its own."""
-        proxies = [name for name in self._wanted.candidates() if name in memory.NAMES]
-        if self._wanted.other(self.table, "memory"):
-            self._note(f"memory, {self.table}")
-            if self.table == "clear":
-                self._results["memory"] += memory.idle_processes(self._starter, proxies)
-            self._results["memory"] += memory.idle_connections(self._starter, proxies, self.table, self._load)
+        """What has rounds of its own."""
         if self._wanted.other(self.table, "checks"):
-            self._check(proxies)
+            self._check(self._proxies)
+
+    @property
+    def _proxies(self) -> list[str]:
+        """Those without floors and further builds."""
+        return [name for name in self._wanted.candidates() if name in memory.NAMES]
 
     def _check(self, names: list[str]) -> None:
         servers = checks.Servers(self._place, self._ports, self._load.core)
         try:
             starter = Starter(self._programs, self._place, {self._proxy_core}, self._ports, servers.ports)
-            with Running(starter, names, "bulk", False) as present:
-                self._results["checks"] += checks.run(present, self._load.core, self._note)
+            for profile in PROFILES:
+                with Running(starter, names, profile, False) as present:
+                    self._results["checks"] += checks.run(profile, present, self._load.core, self._note)
         finally:
             servers.stop()
 

@@ -64,8 +64,18 @@ class Ratio:
 
     def __init__(self, ours: dict[int, dict], theirs: dict[int, dict], measure):
         self.of_medians = median(ours, measure) / median(theirs, measure)
-        paired = [measure(ours[number]) / measure(theirs[number]) for number in ours.keys() & theirs.keys()]
+        self._rounds = {number: (measure(ours[number]), measure(theirs[number])) for number in ours.keys() & theirs.keys()}
+        paired = [our / their for our, their in self._rounds.values()]
         self.low, self.high = min(paired), max(paired)
+
+    def spread(self) -> bootstrap.Spread:
+        """Of the ratio of medians."""
+
+        def of_medians(drawn: list[int]) -> float:
+            ours, theirs = zip(*(self._rounds[number] for number in drawn))
+            return statistics.median(ours) / statistics.median(theirs)
+
+        return bootstrap.spread(bootstrap.singly(self._rounds), of_medians)
 
 
 @dataclasses.dataclass(frozen=True)

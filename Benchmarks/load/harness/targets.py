@@ -5,7 +5,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 
-from . import flatness, growth, latency, summary, works
+from . import counts, flatness, growth, latency, sizes, summary, works
 from .bootstrap import Spread
 from .candidates import PEERS
 from .works import TLS_FLOOR
@@ -26,8 +26,14 @@ class Row:
     against: str
     verdict: str
     floor: str = ""
+    figure: float | None = None
+    """The value as a number; none where nothing was measured."""
     bounds: Spread | None = None
-    """The spread as it is; none where a figure was measured once."""
+    """The figure's own spread, in the same unit."""
+    own_spread: str = ""
+    """The same as text, where `spread` is another one: that of what decides."""
+    digits: int = 2
+    """Of the figure and its spread, as they are shown."""
 
 
 RATIOS = {
@@ -54,7 +60,7 @@ def rows(results: dict) -> list[Row]:
     """Those that the run has measured."""
     return [
         *ratio_rows(results["samples"]), *latency_rows(results["samples"]), *memory_rows(results["memory"]),
-        *growth_rows(results["growth"])]
+        *growth_rows(results["growth"]), *count_rows(results["counts"])]
 
 
 def verdict(spread: Spread, target: float, higher_is_better: bool) -> str:
@@ -75,7 +81,7 @@ def ratio_rows(samples: list[dict]) -> list[Row]:
                     title=f"{WHERE[table]}: {works.named(name).title}", target=f"≥ {wanted}×", value=f"{ours.ratio:.2f}×",
                     spread=ours.spread.text("{:.2f}–{:.2f}"), against=ours.peer,
                     verdict=verdict(ours.spread, wanted, higher_is_better=True), floor=floor_text(samples, table, name),
-                    bounds=ours.spread))
+                    figure=ours.ratio, bounds=ours.spread))
     return found
 
 
@@ -105,29 +111,36 @@ def latency_rows(samples: list[dict]) -> list[Row]:
             added = {name: comparison.added(name, percentile) for name in comparison.candidates}
             peer = min(peers, key=added.get)
             spread = comparison.difference_spread("sidecar", peers, percentile)
+            own = comparison.added_spread("sidecar", percentile)
             floors = [added[name] for name in works.LATENCY.floors(table) if name in added]
             found.append(Row(
                 title=f"{where}: added latency, {label}", target="lowest", value=f"{added['sidecar']:.0f} µs",
                 spread=spread.text("{:+.0f} to {:+.0f} µs"), against=f"{peer} {added[peer]:.0f} µs",
                 verdict=verdict(spread, 0, higher_is_better=False), floor=f"{min(floors):.0f} µs" if floors else "",
-                bounds=spread))
+                figure=added["sidecar"], bounds=own, own_spread=own.text("{:.0f} to {:.0f} µs"), digits=0))
     return found
 
 
 def memory_rows(memory: list[dict]) -> list[Row]:
-    found = []
-    processes = {one["candidate"]: one for one in memory if one["kind"] == "process"}
-    if "sidecar" in processes:
-        for key, (label, wanted) in PROCESS_LIMITS.items():
-            found.append(absolute(
-                f"idle process, {label}", "MiB", wanted, {name: one[key] / 2**20 for name, one in processes.items()}))
-    for table, wanted in CONNECTION_LIMITS.items():
-        each = {
-            one["candidate"]: one["bytesPerConnection"] / 1024
-            for one in memory if one["kind"] == "connection" and one["table"] == table}
-        if "sidecar" in each:
-            found.append(absolute(f"{WHERE[table]}: one of 2,000 idle connections", "KiB", wanted, each))
-    return found
+    found = [
+        absolute(f"idle process, {label}", "MiB", wanted, sizes.of_processes(memory, key))
+        for key, (label, wanted) in PROCESS_LIMITS.items()]
+    found += [
+        absolute(f"{WHERE[table]}: one of 2,000 idle connections", "KiB", wanted, sizes.of_connections(memory, table))
+        for table, wanted in CONNECTION_LIMITS.items()]
+    return [row for row in found if row]
+
+
+def absolute(title: str, unit: str, wanted: float, measured: dict[str, sizes.Size]) -> Row | None:
+    if "sidecar" not in measured:
+        return None
+    spread = measured["sidecar"].spread()
+    return Row(
+        title=title, target=f"≤ {wanted:g} {unit}", value=f"{measured['sidecar'].median:.2f} {unit}",
+        spread=spread.text("{:.2f}–{:.2f}"),
+        against=", ".join(f"{name} {size.median:.1f}" for name, size in measured.items() if name != "sidecar"),
+        verdict=verdict(spread, wanted, higher_is_better=False), figure=measured["sidecar"].median,
+        bounds=spread)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,18 +179,22 @@ def growth_rows(samples: list[dict]) -> list[Row]:
             title=f"growth: {growing.title}, {steps_text(growing.first or steps[0], steps[-1])}", target=f"≤ {FLAT}×",
             value=f"{value:.2f}×", spread=spread.text("{:.2f}–{:.2f}"),
             against=f"{growth.PEER} {grown[growth.PEER][0]:.2f}×", verdict=verdict(spread, FLAT, higher_is_better=False),
-            floor=f"{grown[growth.FLOOR][0]:.2f}×" if growing.has_floor else "", bounds=spread))
+            floor=f"{grown[growth.FLOOR][0]:.2f}×" if growing.has_floor else "", figure=value, bounds=spread))
     return found
+
+
+def count_rows(allowed: dict[str, dict[str, int]]) -> list[Row]:
+    """Each count, over all pieces of the hot path."""
+    if not allowed:
+        return []
+    sums = {name: sum(piece[name] for piece in allowed.values()) for name in counts.COUNTED}
+    return [Row(
+        title=f"hot path: {', '.join(counts.COUNTED)} per message", target="0", spread="",
+        value=", ".join(str(total) for total in sums.values()), against="CI's `Benchmarks/micro/bench check`",
+        verdict=MISSED if any(sums.values()) else MET)]
 
 
 def steps_text(first: tuple[int, int], last: tuple[int, int]) -> str:
     """From one step to another, in what differs between them."""
     index = 0 if first[0] != last[0] else 1
     return f"{first[index]:,} → {last[index]:,}"
-
-
-def absolute(title: str, unit: str, wanted: float, values: dict[str, float]) -> Row:
-    peers = ", ".join(f"{name} {value:.1f}" for name, value in values.items() if name != "sidecar")
-    return Row(
-        title=title, target=f"≤ {wanted:g} {unit}", value=f"{values['sidecar']:.2f} {unit}", spread="", against=peers,
-        verdict=MET if values["sidecar"] <= wanted else MISSED)

@@ -2,7 +2,7 @@
 
 import fnmatch
 
-from . import works
+from . import memory, works
 from .candidates import FLOORS, PEERS, Programs
 
 
@@ -15,6 +15,10 @@ class Wanted:
         self._candidates = options.candidates
         self._more_sidecars = [name for name, _ in programs.more_sidecars]
 
+    @property
+    def is_everything(self) -> bool:
+        return not self._globs and not self._is_quick
+
     def table(self, table: str) -> bool:
         return bool(self.works(table)) or any(self.other(table, kind) for kind in ("memory", "growth", "checks"))
 
@@ -23,6 +27,10 @@ class Wanted:
         if table != "clear" and kind != "memory":
             return False
         return self._named(table, kind) if self._globs else not self._is_quick
+
+    def memory(self, table: str, number: int) -> bool:
+        """Whether it is measured in this round."""
+        return self.other(table, "memory") and number < (1 if self._is_quick else memory.ROUNDS)
 
     def works(self, table: str) -> list[works.Work]:
         chosen = works.FULL if self._globs or not self._is_quick else works.QUICK

@@ -6,7 +6,7 @@ import math
 def sample(candidate: str, number: int, work: str, table: str = "clear", **measured) -> dict:
     return {
         "table": table, "work": work, "candidate": candidate, "round": number, "block": number, "seconds": 1.0, "unit": "round trips",
-        "count": 1_000, "cpuSeconds": 0.0 if candidate == "direct" else 1.0, "residentBytes": 2**20,
+        "count": 1_000, "cpuSeconds": 0.0 if candidate == "direct" else 1.0,
         "latencyNanoseconds": {"p50": 1_000, "p90": 2_000, "p99": 3_000, "p999": 4_000, "max": 5_000}, **measured}
 
 
@@ -30,6 +30,17 @@ def timed(candidate: str, rounds: list[list[int]], **more) -> list[dict]:
                 **{name: percentile(values, fraction) for name, fraction in fractions.items()}, "max": max(values) * 1_000},
             **more)
         for number, values in enumerate(rounds)]
+
+
+def held(candidate: str, resident: list[float], anonymous: float = 2, connection: float | None = None) -> list[dict]:
+    """One round of memory per size: MiB of an idle process, and KiB of a connection in the clear."""
+    found = []
+    for number, size in enumerate(resident):
+        one = {"candidate": candidate, "round": number}
+        found.append({**one, "kind": "process", "residentBytes": size * 2**20, "anonymousBytes": anonymous * 2**20})
+        if connection:
+            found.append({**one, "kind": "connection", "table": "clear", "bytesPerConnection": connection * 1024})
+    return found
 
 
 def grown(candidate: str, number: int, kind: str, work: str, cost: float, connections: int, workers: int = 1,

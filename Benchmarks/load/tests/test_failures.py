@@ -6,11 +6,13 @@ import os
 import pathlib
 import signal
 import socket
+import subprocess
 import tempfile
+import time
 import unittest
 from unittest import mock
 
-from harness import BenchmarkFailure, checks, places, processes, results, rounds, works
+from harness import BenchmarkFailure, checks, memory, places, processes, results, rounds, section, works
 from harness.candidates import Candidate, Ports, Programs
 
 from .figures import sample
@@ -111,11 +113,91 @@ class ServerTests(FailureTests):
         self.assertEqual(server.process.poll(), -signal.SIGINT)
 
     def test_a_program_that_heeds_no_signal_is_stopped(self):
+        self.enterContext(mock.patch.object(processes, "STOPPING_SECONDS", 0.2))
         server = self.server("trap '' INT; echo deaf; exec sleep 60")
         while "deaf" not in server.log.read_text():
             pass
         server.stop()
         self.assertEqual(server.process.poll(), -signal.SIGKILL)
+
+    def test_what_a_program_has_started_is_stopped_with_it_even_if_it_is_gone(self):
+        worker = self.directory / "worker"
+        begin_worker = f"(trap '' INT; echo $BASHPID >{worker}.new; mv {worker}.new {worker}; exec sleep 60) & "
+        for title, text, crashes in (
+                ("it heeds the signal", begin_worker + "exec sleep 60", False),
+                ("it heeds no signal", f"trap '' INT; {begin_worker} sleep 60", False),
+                ("it has crashed", begin_worker + "exec sleep 60", True)):
+            with self.subTest(title), mock.patch.object(processes, "STOPPING_SECONDS", 0.2):
+                worker.unlink(missing_ok=True)
+                server = self.server(text)
+                while not worker.exists():
+                    pass
+                if crashes:
+                    server.process.kill()
+                    server.process.wait()
+                server.stop()
+                self.assert_ended(int(worker.read_text()))
+
+    def test_a_signal_while_a_program_is_awaited_leaves_nothing_behind(self):
+        started = []
+
+        def interrupted(_, process: subprocess.Popen, *__):
+            started.append(process)
+            raise KeyboardInterrupt
+
+        with mock.patch.object(processes, "wait_for_port", interrupted), self.assertRaises(KeyboardInterrupt):
+            self.server("exec sleep 60")
+        self.assertIsNotNone(started[0].poll())
+
+    def test_an_origin_that_does_not_start_leaves_no_directory_behind(self):
+        made = mock.patch.object(section, "host", lambda: self.place)
+        load = self.load("exit 1")
+        programs = Programs(load.program, load.program, load.program, load.program)
+        with made, self.assert_fails("origin ended at once"):
+            section.Section("clear", self.place, None, programs, Ports(22_000), load, CORE, {}, None)
+        self.assertFalse(self.place.outside("").exists())
+
+    def assert_ended(self, pid: int):
+        """It is gone, or nobody has asked yet how it ended."""
+        status = pathlib.Path(f"/proc/{pid}/stat")
+        for _ in range(100):
+            try:
+                if status.read_text().rsplit(")", 1)[1].split()[0] == "Z":
+                    return
+            except (FileNotFoundError, ProcessLookupError):
+                return
+            time.sleep(0.01)
+        self.fail(f"{pid} goes on")
+
+
+class HeldConnectionTests(FailureTests):
+    def hold(self, text: str):
+        with mock.patch.object(memory, "ANSWER_SECONDS", 0.2):
+            with memory.HeldConnections(self.load(text), Candidate("proxy", (1,), []), 1) as held:
+                self.addCleanup(lambda: self.assertIsNotNone(held.process.poll()))
+
+    def test_connections_that_do_not_open_or_end_are_told(self):
+        for text, *words in (
+                ("exec sleep 60", "through proxy were never open"), ("echo refused >&2; exit 1", "through proxy did not open: refused"),
+                ("echo open; exec sleep 60", "through proxy never ended"),
+                ("echo open; cat; echo reset >&2; exit 1", "through proxy could not be used again: reset")):
+            with self.subTest(text), self.assert_fails(*words):
+                self.hold(text)
+
+    def test_a_proxy_that_has_ended_meanwhile_is_named_with_its_last_words(self):
+        server = self.server("echo out of luck; exec sleep 60")
+        with self.assert_fails("proxy ended", "out of luck"):
+            with memory.HeldConnections(self.load("echo open; cat; exit 1"), Candidate("proxy", (1,), [server]), 1):
+                while "luck" not in server.log.read_text():
+                    pass
+                server.process.kill()
+                server.process.wait()
+
+    def test_a_generator_is_not_waited_for_when_the_run_has_failed(self):
+        with self.assertRaises(KeyboardInterrupt):
+            with memory.HeldConnections(self.load("echo open; exec sleep 60"), Candidate("proxy", (1,), []), 1) as held:
+                raise KeyboardInterrupt
+        self.assertEqual(held.process.returncode, -signal.SIGKILL)
 
 
 class ProgramTests(FailureTests):
@@ -128,6 +210,14 @@ class ProgramTests(FailureTests):
 
 class CheckTests(FailureTests):
     proxy = Candidate("proxy", (1, 2), [])
+
+    def test_each_tool_has_the_settings_of_its_counterpart(self):
+        idle = mock.Mock(pids=[])
+        with mock.patch.dict(checks.TOOLS, {tool: lambda *_: 1 for tool in checks.TOOLS}):
+            tools = {
+                profile: {one["tool"] for one in checks.run(profile, [idle], CORE, lambda _: None)}
+                for profile in section.PROFILES}
+        self.assertEqual(tools, {"messages": {"wrk"}, "bulk": {"iperf3 up", "iperf3 down"}})
 
     def test_what_a_tool_says_in_place_of_a_figure_is_told(self):
         for name, measure in (("wrk", checks.wrk), ("iperf3", checks.iperf3)):
@@ -151,6 +241,22 @@ class PortTests(unittest.TestCase):
 
 
 class ResultsTests(FailureTests):
+    def test_what_was_built_here_is_told_by_its_content(self):
+        names = {"sidecar-proxy": "old", "sidecar-load": "", "relay-floor": "", "envoy": "", "another": "old"}
+        sidecar, load, floor, envoy, another = (self.directory / name for name in names)
+        for name, text in names.items():
+            (self.directory / name).write_text(text)
+        programs = Programs(sidecar, load, floor, envoy, (("before", another),))
+        before = results.begin({}, programs)
+        self.assertEqual(list(before["builds"]), ["sidecar-proxy", "sidecar-load", "relay-floor", "before"])
+        # sha256sum, of nothing.
+        self.assertEqual(before["builds"]["relay-floor"], "e3b0c44298fc")
+        self.assertEqual(before["builds"]["sidecar-proxy"], before["builds"]["before"])
+        sidecar.write_text("new")
+        after = results.begin({}, programs)
+        self.assertNotEqual(after["builds"]["sidecar-proxy"], before["builds"]["sidecar-proxy"])
+        self.assertEqual(after["checkout"], before["checkout"])
+
     def test_no_results_and_those_of_another_version_are_told(self):
         path = self.directory / "results.json"
         with self.assert_fails("make bench"):

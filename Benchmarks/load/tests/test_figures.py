@@ -1,10 +1,13 @@
 """Goal: figures and verdicts are what the method says. Method: samples whose answer can be worked out by hand."""
 
+import json
+import pathlib
+import tempfile
 import unittest
 
-from harness import BenchmarkFailure, again, bootstrap, growth, latency, page, report, summary, targets, works
+from harness import BenchmarkFailure, again, bootstrap, counts, growth, latency, page, report, summary, targets, works
 
-from .figures import counted, grown, timed
+from .figures import counted, grown, held, timed
 
 
 class RatioTests(unittest.TestCase):
@@ -71,7 +74,7 @@ class LatencyTests(unittest.TestCase):
 
 class VerdictTests(unittest.TestCase):
     def row(self, samples: list[dict], title: str) -> targets.Row:
-        found = targets.rows({"samples": samples, "memory": [], "growth": []})
+        found = targets.rows({"samples": samples, "memory": [], "growth": [], "counts": {}})
         return next(row for row in found if row.title == title)
 
     def ratio_row(self, ours: list[int]) -> targets.Row:
@@ -106,9 +109,39 @@ class VerdictTests(unittest.TestCase):
         self.assertEqual(self.latency_row([[140] * 10] * 4 + [[140] * 9 + [900]]).verdict, targets.OPEN)
 
     def test_memory(self):
-        memory = [{"kind": "process", "candidate": "sidecar", "residentBytes": 2**24, "anonymousBytes": 3 * 2**20}]
-        resident, anonymous = targets.rows({"samples": [], "memory": memory, "growth": []})
-        self.assertEqual((resident.verdict, anonymous.verdict), (targets.MET, targets.MISSED))
+        memory = held("sidecar", [8, 8, 8, 16, 16], anonymous=3, connection=0.5) + held("nginx", [9, 11, 10, 10, 10])
+        resident, anonymous, connection = targets.rows({"samples": [], "memory": memory, "growth": [], "counts": {}})
+        self.assertEqual(
+            (resident.value, resident.spread, resident.against, resident.verdict),
+            ("8.00 MiB", "8.00–16.00", "nginx 10.0", targets.MET))
+        self.assertEqual((anonymous.spread, anonymous.verdict), ("3.00–3.00", targets.MISSED))
+        self.assertEqual((connection.title, connection.value), ("clear: one of 2,000 idle connections", "0.50 KiB"))
+
+    def test_memory_that_is_within_its_limit_at_times_is_undecided(self):
+        for sizes in ([8, 8, 8, 17, 17], [8]):
+            resident, _ = targets.rows({"samples": [], "memory": held("sidecar", sizes), "growth": [], "counts": {}})
+            self.assertEqual(resident.verdict, targets.OPEN)
+
+
+class CountTests(unittest.TestCase):
+    def row(self, **more) -> targets.Row:
+        with tempfile.TemporaryDirectory() as directory:
+            for piece in counts.HOT_PATH:
+                allowed = {**dict.fromkeys(counts.COUNTED, 0), "systemCalls": 2}
+                if piece == "Relay-of-one-message":
+                    allowed.update(more)
+                pathlib.Path(directory, f"Micro.{piece}.p90.json").write_text(json.dumps(allowed))
+            found = counts.hot_path(pathlib.Path(directory))
+        return targets.rows({"samples": [], "memory": [], "growth": [], "counts": found})[0]
+
+    def test_the_hot_path_meets_its_target_with_nothing_at_all(self):
+        met, missed = self.row(), self.row(retains=2, releases=1)
+        self.assertEqual((met.value, met.verdict), ("0, 0, 0", targets.MET))
+        self.assertEqual((missed.value, missed.verdict), ("0, 2, 1", targets.MISSED))
+        self.assertIn("micro/bench check", met.against)
+
+    def test_the_thresholds_that_ci_holds_are_found(self):
+        self.assertEqual(set(counts.hot_path()), set(counts.HOT_PATH))
 
 
 class GrowthTests(unittest.TestCase):
@@ -131,7 +164,7 @@ class GrowthTests(unittest.TestCase):
                     place = {"connections": step, "workers": 1} if kind == "held" else {"connections": 64, "workers": step}
                     samples += [
                         grown(name, number, kind, "round trip", cost=cost, **place) for number, cost in enumerate(spent)]
-        found = targets.rows({"samples": [], "memory": [], "growth": samples})
+        found = targets.rows({"samples": [], "memory": [], "growth": samples, "counts": {}})
         return {row.title: row for row in found}
 
     def test_flat_is_the_last_step_within_a_tenth_of_the_first(self):
@@ -177,6 +210,37 @@ class ReportTests(unittest.TestCase):
         self.assertEqual(rows[len(growth.NAMES)][0], "1,001")
         self.assertEqual(rows[len(growth.NAMES)][-1], "2.00 KiB")
 
+    def test_a_row_of_a_work_has_a_cell_for_each_heading(self):
+        # No memory: what is resident in several processes of one proxy can't be added up (processes.Server.memory).
+        samples = counted("direct", [300]) + counted("sidecar", [150]) + counted("nginx", [100])
+        rows = report.work_rows(samples, "clear", works.messages(64, 64))
+        self.assertEqual({len(row) for row in rows}, {1 + len(report.HEADINGS)})
+        self.assertNotIn("resident", report.HEADINGS)
+        self.assertEqual([row[-1] for row in rows], ["–", "–", "1.50 (1.50–1.50)"])
+        self.assertEqual(rows[1][1:4], ["150/s", "150", "6666.7 µs"])
+
+    def test_memory_is_told_with_its_rounds(self):
+        _, rows = report.memory_table({"memory": held("nginx", [10]) + held("sidecar", [8, 9, 16], connection=0.5)})
+        self.assertEqual(rows, [
+            ["idle process, sidecar", "9.0 (8.0–16.0) / 2.0 (2.0–2.0) MiB"],
+            ["idle process, nginx", "10.0 (10.0–10.0) / 2.0 (2.0–2.0) MiB"],
+            ["idle connection, clear, sidecar", "0.50 (0.50–0.50) KiB"]])
+
+    def test_a_tool_and_the_generator_overlap_or_lie_apart(self):
+        def by_wrk(candidate: str, counts: list[int]) -> list[dict]:
+            return [{**one, "tool": "wrk"} for one in counted(candidate, counts)]
+
+        ours = counted("sidecar", [110, 120, 130])
+        results = {
+            "samples": ours + [one for name in ("haproxy", "nginx") for one in counted(name, [100] * 3)],
+            "checks": by_wrk("sidecar", [130, 140, 150]) + by_wrk("haproxy", [100] * 3) + by_wrk("nginx", [90] * 3)}
+        headings, rows = report.checks_table(results)
+        self.assertEqual(rows[:3], [
+            ["wrk, sidecar ÷ haproxy", "1.40 (1.30–1.50)", "1.20 (1.10–1.30)", bootstrap.OVERLAP],
+            ["wrk, sidecar ÷ nginx", "1.56 (1.44–1.67)", "1.20 (1.10–1.30)", bootstrap.APART],
+            ["wrk, sidecar ÷ envoy", "–", "–", ""]])
+        self.assertEqual(bootstrap.agreements_text(rows, -1), "1 of 2 spreads overlap")
+
     def test_tails_are_those_of_a_typical_sample_and_the_page_tells_what_limited_growth(self):
         samples = timed("direct", [[50] * 999 + [60]] * 3) + timed("sidecar", [[100] * 990 + [300] * 10, [101] * 1_000, [102] * 1_000])
         self.assertEqual(report.work_rows(samples, "clear", works.LATENCY)[1][4], "101 / 101 / 102 / 300")
@@ -189,20 +253,56 @@ class AgainTests(unittest.TestCase):
     def results(self, ours: list[int], directory: str = "sidecar-bench-a1", buffers: str = "16k") -> dict:
         return {
             "samples": counted("sidecar", ours) + counted("nginx", [100] * len(ours)), "memory": [], "growth": [],
+            "counts": {},
             "settings": {"clear": {"nginx-messages.conf": f"pid /tmp/{directory}/pid; buffers {buffers};"}}}
 
     def test_spreads_overlap_or_lie_apart(self):
         before, near, far = (self.results(ours) for ours in ([140, 150, 160], [155, 158, 170], [170, 180, 190]))
         self.assertEqual(
             again.table(before, near)[1],
-            [["clear: round trips, 64 × 64 B", "1.50× (1.40–1.60)", "1.58× (1.55–1.70)", again.OVERLAP]])
+            [["clear: round trips, 64 × 64 B", "1.50× (1.40–1.60)", "1.58× (1.55–1.70)", bootstrap.OVERLAP, again.NEXT]])
         rows = again.table(before, far)[1]
-        self.assertEqual(rows[0][-1], again.APART)
-        self.assertEqual(again.summary_text(rows), "0 of 1 spreads overlap.")
+        self.assertEqual(rows[0][again.SPREADS:], [bootstrap.APART, again.NEITHER])
+        self.assertTrue(again.summary_text(rows).startswith("0 of 1 spreads overlap. Of 1 figures 0 of the first run's"))
+
+    def test_a_figure_lies_within_the_spread_of_the_other_run_or_not(self):
+        wide, narrow, beside = [120, 150, 180], [152, 153, 154], [145, 145, 153]
+        for first, second, cell, said in (
+                (wide, wide, again.BOTH, "1 of the first run's lie within the next one's spread, and 1 of"),
+                (wide, narrow, again.NEXT, "0 of the first run's lie within the next one's spread, and 1 of"),
+                (narrow, wide, again.FIRST, "1 of the first run's lie within the next one's spread, and 0 of"),
+                # The spreads overlap all the same, which says little.
+                ([152, 160, 160], beside, again.NEITHER, "1 of 1 spreads overlap. Of 1 figures 0 of the first run's")):
+            with self.subTest(cell):
+                rows = again.table(self.results(first), self.results(second))[1]
+                self.assertEqual(rows[0][again.FIGURES], cell)
+                self.assertIn(said, again.summary_text(rows))
+
+    def test_latencies_have_the_spread_of_what_is_shown(self):
+        def results(ours: list[int]) -> dict:
+            samples = timed("direct", [[50]] * 3) + timed("haproxy", [[150]] * 3) + timed("sidecar", [[one] for one in ours])
+            return {**self.results([1] * 3), "samples": samples}
+
+        rows = again.table(results([130, 140, 160]), results([140, 160, 165]))[1]
+        self.assertEqual(rows[0], [
+            "clear: added latency, p50", "90 µs (80 to 110 µs)", "110 µs (90 to 115 µs)", bootstrap.OVERLAP, again.BOTH])
+
+    def test_figures_are_compared_as_they_are_shown(self):
+        first, second = (
+            {**self.results([1] * 3), "memory": held("sidecar", [size] * 3, anonymous=2.411)} for size in (8.001, 8.004))
+        rows = again.table(first, second)[1]
+        self.assertEqual([row[-2:] for row in rows[-2:]], [[bootstrap.OVERLAP, again.BOTH]] * 2)
+
+    def test_memory_is_compared_as_well(self):
+        first, second = ({**self.results([1] * 3), "memory": held("sidecar", sizes)} for sizes in ([8, 9, 10], [9, 10, 11]))
+        self.assertIn(
+            ["idle process, resident", "9.00 MiB (8.00–10.00)", "10.00 MiB (9.00–11.00)", bootstrap.OVERLAP, again.BOTH],
+            again.table(first, second)[1])
 
     def test_too_few_rounds_say_nothing(self):
         rows = again.table(self.results([140, 150]), self.results([240, 250]))[1]
-        self.assertEqual((rows[0][-1], again.summary_text(rows)), ("", "0 of 0 spreads overlap."))
+        self.assertEqual(rows[0][again.SPREADS:], ["", ""])
+        self.assertTrue(again.summary_text(rows).startswith("0 of 0 spreads overlap. Of 0 figures"))
 
     def test_settings_are_the_same_but_for_the_directory(self):
         first = self.results([1])

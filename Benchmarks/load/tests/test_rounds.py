@@ -7,7 +7,7 @@ import pathlib
 import unittest
 from unittest import mock
 
-from harness import growth, rounds, run, works
+from harness import bootstrap, growth, memory, rounds, run, works
 from harness.candidates import Candidate, Programs
 from harness.wanted import Wanted
 
@@ -26,6 +26,8 @@ class WantedTests(unittest.TestCase):
         self.assertTrue(all(everything.other("clear", kind) for kind in ("memory", "growth", "checks")))
         self.assertEqual([everything.other("mtls", kind) for kind in ("memory", "growth", "checks")], [True, False, False])
         self.assertIn("before", everything.candidates())
+        self.assertTrue(everything.is_everything)
+        self.assertFalse(wanted(["*"]).is_everything or wanted(quick=True).is_everything)
 
     def test_what_is_asked_for_is_all_that_is_wanted(self):
         some = wanted(["clear/bulk-1-*", "mtls/memory"], candidates="direct,sidecar,nginx")
@@ -43,6 +45,15 @@ class WantedTests(unittest.TestCase):
         quick = wanted(quick=True)
         self.assertEqual(quick.works("clear"), works.QUICK)
         self.assertFalse(any(quick.other(table, "memory") for table in ("clear", "mtls")))
+
+    def test_memory_is_in_the_first_rounds_and_in_one_of_a_quick_run(self):
+        def measured(some: Wanted) -> list[int]:
+            return [number for number in range(run.ROUNDS) if some.memory("mtls", number)]
+
+        self.assertEqual(measured(wanted()), list(range(memory.ROUNDS)))
+        self.assertGreaterEqual(memory.ROUNDS, bootstrap.BLOCKS_MIN, "else there is no spread")
+        self.assertEqual(measured(wanted(["mtls/memory"], quick=True)), [0])
+        self.assertEqual(measured(wanted(["mtls/connect"])), [])
 
 
 class Origin:
@@ -102,6 +113,55 @@ class GrowthOrderTests(unittest.TestCase):
             [(work, count, 1, count - growth.FEW) for count in (64, 1_000, 9_250) for work in ("round trip", "new connection")])
         self.assertEqual(self.held, [])
         self.assertEqual(len(self.begun), len(growth.NAMES) * 3, "one process for what is held, and one for each count of workers")
+
+
+class MemoryOrderTests(unittest.TestCase):
+    """Each candidate's memory is the number of connections it has, times its place among those that were started."""
+
+    names = ["sidecar", "nginx", "envoy"]
+
+    def setUp(self):
+        self.running: dict[str, int] = {}
+        for name, instead in (("HeldConnections", self.hold), ("SETTLING_SECONDS", 0), ("totals", self.totals)):
+            patch = mock.patch.object(memory, name, instead)
+            patch.start()
+            self.addCleanup(patch.stop)
+
+    def start(self, name: str, *_, **__) -> Candidate:
+        self.running[name] = 0
+        candidate = mock.Mock(servers=[None])
+        candidate.name = name
+        candidate.stop = lambda: self.running.pop(name)
+        return candidate
+
+    @contextlib.contextmanager
+    def hold(self, load, candidate, count):
+        self.running[candidate.name] += count
+        yield
+
+    def totals(self, candidate) -> tuple[int, int]:
+        held = self.running[candidate.name]
+        return 2**20 + held * (list(self.running).index(candidate.name) + 1) * 1_024, 2**20
+
+    def round(self, table: str, number: int) -> list[dict]:
+        starter = mock.Mock(start=self.start, start_both_ways=self.start)
+        found = memory.one_round(starter, self.names, table, None, number, lambda _: None)
+        self.assertEqual(self.running, {})
+        return found
+
+    def test_a_round_has_each_candidate_once_in_another_order(self):
+        orders = set()
+        for number in range(30):
+            found = self.round("mtls", number)
+            self.assertEqual({one["round"] for one in found}, {number})
+            self.assertEqual([one["bytesPerConnection"] for one in found], [1_024, 2_048, 3_072])
+            orders.add(tuple(one["candidate"] for one in found))
+        self.assertEqual(orders, set(itertools.permutations(self.names)))
+
+    def test_idle_processes_are_measured_with_one_table_only(self):
+        kinds = [one["kind"] for one in self.round("clear", 0)]
+        self.assertEqual(kinds, ["process"] * 3 + ["connection"] * 3)
+        self.assertEqual({one["kind"] for one in self.round("mtls", 0)}, {"connection"})
 
 
 class OrderTests(unittest.TestCase):
