@@ -1,17 +1,59 @@
 """What a candidate adds to the latency of the direct path at a fixed rate.
 
-Each sample has a percentile of its own, and the median of those speaks for the candidate: what 99.9 of 100 messages don't
-exceed in a typical sample. Of 700 to 1,000 messages that is the slowest one, which in at least half of such samples is
-among the slowest thousandth of all. Samples are no longer than that, and many: about once a second the host, or what else runs
-on the machine, takes a core for a millisecond. Where half of the samples have such a pause, their median is the toss of a
-coin; and all messages in one heap would let those few pauses be the tail, whoever is measured."""
+All messages of all rounds go into one histogram per candidate, and its percentiles speak for the candidate. The machine's
+own pauses are in it: each delays several messages in a row, and the slowest thousandth consists of such messages, which lie
+in some of the samples. The median of the samples' own percentiles would step over them, and be no percentile of all messages.
+Candidates take turns, so that pauses hit everybody alike; but who has how many in few rounds is chance. So the spread of p99.9
+is wide, and only a difference beyond it is called one."""
 
-import statistics
+import bisect
+import itertools
+from collections.abc import Iterable
 
-from . import bootstrap, summary
+from . import BenchmarkFailure, bootstrap, summary
 
-PERCENTILES = {"p50": "p50", "p99": "p99", "p99.9": "p999"}
-"""As the tables call them, and as the generator does."""
+PERCENTILES = {"p50": 500, "p99": 990, "p99.9": 999}
+"""As the tables call them, and how many of a thousand messages take no longer."""
+
+
+class Merged:
+    """The histograms of several rounds, to be put together in any selection. `samples` are one candidate's, by round."""
+
+    def __init__(self, samples: dict[int, dict]):
+        buckets = {number: dict(buckets_of(sample)) for number, sample in samples.items()}
+        self.rounds = sorted(buckets)
+        self._values = sorted(set(itertools.chain.from_iterable(buckets.values())))
+        self._up_to = {
+            number: list(itertools.accumulate(counts.get(value, 0) for value in self._values))
+            for number, counts in buckets.items()}
+        """By round, how many messages took no longer than each of the values."""
+        self._known: dict[tuple[int, tuple[int, ...]], float] = {}
+        """Percentiles that were asked for. A bootstrap draws the same rounds over and over."""
+
+    def percentile(self, thousandths: int, rounds: Iterable[int]) -> float:
+        """In microseconds: the lowest value that so many of a thousand messages don't exceed. A round counts as often as it
+        is named."""
+        key = thousandths, tuple(sorted(rounds))
+        if key not in self._known:
+            self._known[key] = self._percentile(*key)
+        return self._known[key]
+
+    def _percentile(self, thousandths: int, rounds: tuple[int, ...]) -> float:
+        drawn = [self._up_to[number] for number in rounds]
+        rank = -(-sum(counts[-1] for counts in drawn) * thousandths // 1000)
+        # Added up only where the search looks, in ten places of a thousand: a page asks for some ten thousand percentiles.
+        index = bisect.bisect_left(
+            range(len(self._values)), rank, key=lambda index: sum(counts[index] for counts in drawn))
+        return self._values[index] / 1000
+
+
+def buckets_of(sample: dict) -> list[list[int]]:
+    """The generator's histogram: nanoseconds, and how many messages took them."""
+    found = sample["latencyNanoseconds"].get("buckets")
+    if not found:
+        raise BenchmarkFailure(
+            f"{sample['work']} through {sample['candidate']}: the results have percentiles only, and no histogram to merge")
+    return found
 
 
 class Comparison:
@@ -19,31 +61,27 @@ class Comparison:
 
     def __init__(self, samples: list[dict], table: str, work: str):
         self._of = {
-            name: summary.rounds_of(samples, table, work, name)
+            name: Merged(summary.rounds_of(samples, table, work, name))
             for name in summary.candidates_of(samples, table, work)}
-        self.candidates = [name for name in self._of if name != "direct"] if "direct" in self._of else []
-        self.rounds = sorted(set.intersection(*(set(one) for one in self._of.values()))) if self._of else []
-        blocks: dict[int, list[int]] = {}
-        for number in self.rounds:
-            blocks.setdefault(self._of["direct"][number]["block"], []).append(number)
-        self._blocks = list(blocks.values())
+        common = set.intersection(*(set(one.rounds) for one in self._of.values())) if "direct" in self._of else set()
+        self.rounds = sorted(common)
+        self.candidates = [name for name in self._of if name != "direct"] if common else []
 
-    def added(self, candidate: str, percentile: str) -> float:
+    def added(self, candidate: str, thousandths: int) -> float:
         """Microseconds."""
-        return self._between(candidate, "direct", percentile, self.rounds)
+        return self._between(candidate, "direct", thousandths, self.rounds)
 
-    def added_spread(self, candidate: str, percentile: str) -> bootstrap.Spread:
-        return bootstrap.spread(self._blocks, lambda drawn: self._between(candidate, "direct", percentile, drawn))
+    def added_spread(self, candidate: str, thousandths: int) -> bootstrap.Spread:
+        return self._spread(lambda drawn: self._between(candidate, "direct", thousandths, drawn))
 
-    def difference_spread(self, candidate: str, others: list[str], percentile: str) -> bootstrap.Spread:
+    def difference_spread(self, candidate: str, others: list[str], thousandths: int) -> bootstrap.Spread:
         """Of how much more one candidate adds than the best of the others, whoever that is; less, where it is negative."""
-        return bootstrap.spread(
-            self._blocks,
-            lambda drawn: max(self._between(candidate, other, percentile, drawn) for other in others))
+        return self._spread(lambda drawn: max(self._between(candidate, other, thousandths, drawn) for other in others))
 
-    def _between(self, candidate: str, other: str, percentile: str, rounds: list[int]) -> float:
-        """The rounds may repeat."""
-        measure = summary.percentile(percentile)
-        ours, theirs = (
-            statistics.median(measure(self._of[name][number]) for number in rounds) for name in (candidate, other))
+    def _spread(self, figure) -> bootstrap.Spread:
+        return bootstrap.spread(bootstrap.singly(self.rounds), figure)
+
+    def _between(self, candidate: str, other: str, thousandths: int, rounds: list[int]) -> float:
+        """The rounds may repeat, and are the same for both."""
+        ours, theirs = (self._of[name].percentile(thousandths, rounds) for name in (candidate, other))
         return ours - theirs

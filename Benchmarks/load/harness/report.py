@@ -31,9 +31,9 @@ def work_rows(samples: list[dict], table: str, work: works.Work) -> list[list[st
         efficiency = summary.median(mine, summary.per_cpu_second)
         times = "–"
         if "latencyNanoseconds" in next(iter(mine.values())):
-            times = " / ".join(
-                f"{summary.median(mine, summary.percentile(name)):.0f}" for name in latency.PERCENTILES.values())
-            times += f" / {summary.worst(mine):.0f}"
+            merged = latency.Merged(mine)
+            percentiles = [merged.percentile(thousandths, merged.rounds) for thousandths in latency.PERCENTILES.values()]
+            times = " / ".join(f"{value:.0f}" for value in (*percentiles, summary.worst(mine)))
         cost = "–"
         against = "–"
         if efficiency:

@@ -65,7 +65,8 @@ def versions(programs: Programs, place: Place) -> dict[str, str]:
 
 def save(results: dict, path: pathlib.Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(results, indent=1) + "\n")
+    # Not indented: every number of a histogram would have a line of its own.
+    path.write_text(json.dumps(results) + "\n")
 
 
 def load(path: pathlib.Path) -> dict:

@@ -76,12 +76,10 @@ def measure_round(
         present = [candidate for candidate in candidates if takes_part(candidate.name, work, table)]
         busy = [pid for server in (origin, *present) for pid in server.pids]
         with processes.real_time(busy) if work.real_time else contextlib.nullcontext():
-            for sub_round in range(number * work.passes, (number + 1) * work.passes):
-                for candidate in in_turn(present, work.name, sub_round):
-                    sample = load.sample(work, candidate)
-                    samples.append({
-                        "table": table, "work": work.name, "candidate": candidate.name, "round": sub_round, "block": number,
-                        **sample})
+            for candidate in in_turn(present, work.name, number):
+                sample = load.sample(work, candidate)
+                samples.append(
+                    {"table": table, "work": work.name, "candidate": candidate.name, "round": number, **sample})
         note(f"{table} {work.name}: round {number + 1}")
     return samples
 

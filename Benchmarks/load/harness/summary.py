@@ -34,11 +34,6 @@ def per_second(sample: dict) -> float:
     return sample["count"] / sample["seconds"]
 
 
-def percentile(name: str):
-    """A measure: latency at a percentile of a sample's own, in microseconds."""
-    return lambda sample: sample["latencyNanoseconds"][name] / 1000
-
-
 def worst(samples: dict[int, dict]) -> float:
     """The longest that any message of any sample took, in microseconds."""
     return max(sample["latencyNanoseconds"]["max"] for sample in samples.values()) / 1000

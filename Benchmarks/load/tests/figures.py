@@ -1,13 +1,13 @@
 """Samples made up for tests, as the generator would have them."""
 
-import math
+import collections
 
 
 def sample(candidate: str, number: int, work: str, table: str = "clear", **measured) -> dict:
     return {
-        "table": table, "work": work, "candidate": candidate, "round": number, "block": number, "seconds": 1.0, "unit": "round trips",
+        "table": table, "work": work, "candidate": candidate, "round": number, "seconds": 1.0, "unit": "round trips",
         "count": 1_000, "cpuSeconds": 0.0 if candidate == "direct" else 1.0,
-        "latencyNanoseconds": {"p50": 1_000, "p90": 2_000, "p99": 3_000, "p999": 4_000, "max": 5_000}, **measured}
+        "latencyNanoseconds": histogram([1, 2, 3, 4, 5]), **measured}
 
 
 def counted(candidate: str, counts: list[int], work: str = "pingpong-64x64", **more) -> list[dict]:
@@ -17,18 +17,8 @@ def counted(candidate: str, counts: list[int], work: str = "pingpong-64x64", **m
 
 def timed(candidate: str, rounds: list[list[int]], **more) -> list[dict]:
     """One round of the fixed rate per list of microseconds."""
-    fractions = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
-
-    def percentile(values: list[int], fraction: float) -> int:
-        """The first value that so many are no greater than, in nanoseconds."""
-        return sorted(values)[math.ceil(fraction * len(values)) - 1] * 1_000
-
     return [
-        sample(
-            candidate, number, "rate-4000",
-            latencyNanoseconds={
-                **{name: percentile(values, fraction) for name, fraction in fractions.items()}, "max": max(values) * 1_000},
-            **more)
+        sample(candidate, number, "rate-4000", latencyNanoseconds=histogram(values), **more)
         for number, values in enumerate(rounds)]
 
 
@@ -41,6 +31,14 @@ def held(candidate: str, resident: list[float], anonymous: float = 2, connection
         if connection:
             found.append({**one, "kind": "connection", "table": "clear", "bytesPerConnection": connection * 1024})
     return found
+
+
+def histogram(values: list[int]) -> dict:
+    """Of microseconds, without the percentiles, which the harness takes itself."""
+    counts = collections.Counter(values)
+    return {
+        "count": len(values), "max": max(values) * 1_000,
+        "buckets": [[value * 1_000, counts[value]] for value in sorted(counts)]}
 
 
 def grown(candidate: str, number: int, kind: str, work: str, cost: float, connections: int, workers: int = 1,

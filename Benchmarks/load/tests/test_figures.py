@@ -1,9 +1,12 @@
 """Goal: figures and verdicts are what the method says. Method: samples whose answer can be worked out by hand."""
 
+import itertools
 import json
 import pathlib
+import random
 import tempfile
 import unittest
+from unittest import mock
 
 from harness import BenchmarkFailure, again, bootstrap, counts, growth, latency, page, report, summary, targets, works
 
@@ -43,29 +46,71 @@ class RatioTests(unittest.TestCase):
 
 
 class LatencyTests(unittest.TestCase):
-    def test_a_pause_of_the_machine_in_one_sample_is_not_the_tail(self):
-        samples = timed("direct", [[50] * 100] * 3) + timed("sidecar", [[100] * 98 + [120, 120]] * 2 + [[100] * 98 + [2_000] * 2])
-        comparison = latency.Comparison(samples, "clear", "rate-4000")
-        self.assertEqual([comparison.added("sidecar", name) for name in ("p50", "p99", "p999")], [50, 70, 70])
-        self.assertEqual(comparison.added_spread("sidecar", "p999"), bootstrap.Spread(70, 1_950))
+    PAUSE = [1_000, 750, 500, 250]
+    """What a millisecond does to messages that are due four times in it."""
+    ROUNDS = [[100] * 956 + PAUSE] * 3 + [[100] * 960] * 7
+    """Three of ten have one."""
 
-    def test_samples_of_one_block_are_drawn_together(self):
-        def in_blocks(candidate: str, rounds: list[int]) -> list[dict]:
-            samples = timed(candidate, [[value] * 10 for value in rounds])
-            for sample in samples:
-                sample["block"] = sample["round"] // 3
-            return samples
+    def comparison(self, rounds: list[list[int]], **peers: list[list[int]]) -> latency.Comparison:
+        samples = timed("direct", [[50] * len(values) for values in rounds]) + timed("sidecar", rounds)
+        samples += [sample for name, theirs in peers.items() for sample in timed(name, theirs)]
+        return latency.Comparison(samples, "clear", "rate-4000")
 
-        # Of nine samples three are slow. Drawn one by one they would hardly ever be the most; as one block of three they are.
-        samples = in_blocks("direct", [50] * 9) + in_blocks("sidecar", [900] * 3 + [100] * 6)
-        spread = latency.Comparison(samples, "clear", "rate-4000").added_spread("sidecar", "p50")
-        self.assertEqual(spread, bootstrap.Spread(50, 850))
+    def test_pauses_that_a_few_rounds_have_are_the_slowest_thousandth_of_all_messages(self):
+        # 12 of 9,600 messages were delayed, of which 9.6 may be slower than p99.9. Most rounds' own slowest takes 100 µs.
+        heap = sorted(itertools.chain.from_iterable(self.ROUNDS))
+        self.assertEqual([heap[4_799], heap[9_503], heap[9_590]], [100, 100, 250])
+        comparison = self.comparison(self.ROUNDS)
+        self.assertEqual(
+            [comparison.added("sidecar", thousandths) for thousandths in latency.PERCENTILES.values()], [50, 50, 200])
+
+    def test_merged_percentiles_are_those_of_one_heap(self):
+        drawing = random.Random(1)
+        rounds = [[drawing.randrange(50, 2_000) for _ in range(drawing.randrange(1, 400))] for _ in range(5)]
+        merged = latency.Merged({sample["round"]: sample for sample in timed("sidecar", rounds)})
+        for drawn in ([0, 1, 2, 3, 4], [2], [4, 4, 0, 1, 4]):
+            heap = sorted(itertools.chain.from_iterable(rounds[number] for number in drawn))
+            for thousandths in latency.PERCENTILES.values():
+                with self.subTest(drawn=drawn, thousandths=thousandths):
+                    at_or_below = next(
+                        value for index, value in enumerate(heap, start=1) if index * 1_000 >= thousandths * len(heap))
+                    self.assertEqual(merged.percentile(thousandths, drawn), at_or_below)
+
+    def test_spreads_contain_the_figure_and_are_wide_where_pauses_are_few(self):
+        p50, _, p999 = latency.PERCENTILES.values()
+        comparison = self.comparison(self.ROUNDS, nginx=self.ROUNDS[::-1])
+        self.assertEqual(comparison.added_spread("sidecar", p50), bootstrap.Spread(50, 50))
+        # Rounds drawn without a pause, and with twice as many.
+        self.assertEqual(comparison.added_spread("sidecar", p999), bootstrap.Spread(50, 700))
+        self.assertTrue(50 < comparison.added("sidecar", p999) < 700)
+        # Both are alike but for the rounds in which they had their pauses.
+        difference = comparison.difference_spread("sidecar", ["nginx"], p999)
+        self.assertTrue(difference.low < 0 < difference.high, difference)
+
+    def test_a_pause_that_hits_everybody_is_no_difference(self):
+        comparison = self.comparison(self.ROUNDS, nginx=[[value + 20 for value in values] for values in self.ROUNDS])
+        for thousandths in latency.PERCENTILES.values():
+            self.assertEqual(
+                comparison.difference_spread("sidecar", ["nginx"], thousandths), bootstrap.Spread(-20, -20))
+
+    def test_a_page_of_latencies_takes_no_more_searches_than_there_are_ways_to_draw(self):
+        comparison = self.comparison([[100, 200, 300]] * 3)
+        with mock.patch.object(latency.Merged, "_percentile", autospec=True, return_value=0.0) as computed:
+            for _ in range(2):
+                comparison.added_spread("sidecar", 500)
+        # Of three rounds three, with repetition and in any order, for either side.
+        self.assertEqual(computed.call_count, 2 * 10)
+
+    def test_percentiles_without_a_histogram_are_refused(self):
+        samples = counted("direct", [1], work="rate-4000", latencyNanoseconds={"p50": 1, "max": 1})
+        with self.assertRaisesRegex(BenchmarkFailure, "rate-4000 through direct.*no histogram"):
+            latency.Comparison(samples, "clear", "rate-4000")
 
     def test_added_latency_is_beside_the_direct_path(self):
         samples = timed("direct", [[50], [60]]) + timed("sidecar", [[130], [140]])
         comparison = latency.Comparison(samples, "clear", "rate-4000")
         self.assertEqual(comparison.candidates, ["sidecar"])
-        self.assertEqual(comparison.added("sidecar", "p999"), 80)
+        self.assertEqual(comparison.added("sidecar", 999), 80)
 
     def test_rounds_that_somebody_missed_are_not_compared(self):
         samples = timed("direct", [[50], [60]]) + timed("sidecar", [[130]])
@@ -241,9 +286,12 @@ class ReportTests(unittest.TestCase):
             ["wrk, sidecar ÷ envoy", "–", "–", ""]])
         self.assertEqual(bootstrap.agreements_text(rows, -1), "1 of 2 spreads overlap")
 
-    def test_tails_are_those_of_a_typical_sample_and_the_page_tells_what_limited_growth(self):
-        samples = timed("direct", [[50] * 999 + [60]] * 3) + timed("sidecar", [[100] * 990 + [300] * 10, [101] * 1_000, [102] * 1_000])
-        self.assertEqual(report.work_rows(samples, "clear", works.LATENCY)[1][4], "101 / 101 / 102 / 300")
+    def test_tails_are_those_of_all_messages(self):
+        samples = timed("direct", [[50] * 999 + [60]] * 3)
+        samples += timed("sidecar", [[100] * 990 + [300] * 10, [101] * 1_000, [102] * 1_000])
+        self.assertEqual(report.work_rows(samples, "clear", works.LATENCY)[1][4], "101 / 102 / 300 / 300")
+
+    def test_the_page_tells_what_limited_growth(self):
         results = {"growth": [{"connections": 9_900}], "options": {"openFilesMax": 20_000}}
         self.assertIn("9,900 connections are as many as fit", page.growth_limit(results))
         self.assertEqual(page.growth_limit({"growth": [{"connections": 10_000}]}), "")

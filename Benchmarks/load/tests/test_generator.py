@@ -11,6 +11,8 @@ import tempfile
 import threading
 import unittest
 
+from harness import latency
+
 GENERATOR = pathlib.Path(__file__).resolve().parents[2] / ".build/release/sidecar-load"
 REQUEST_BYTES = 16
 MESSAGE_BYTES = 64
@@ -71,7 +73,9 @@ class RateTests(unittest.TestCase):
         self.assertLess(result["count"], 200, "the origin did not stall, so that nothing was tried")
 
 
-class BulkTests(unittest.TestCase):
+class OriginTests(unittest.TestCase):
+    """With the generator's own origin."""
+
     def setUp(self):
         self.assertTrue(GENERATOR.exists(), f"{GENERATOR} is not there; `make bench-smoke` builds it")
         directory = tempfile.TemporaryDirectory()
@@ -87,6 +91,33 @@ class BulkTests(unittest.TestCase):
         self.addCleanup(origin.kill)
         self.assertEqual(origin.stdout.readline(), "listening\n")
 
+
+class HistogramTests(OriginTests):
+    BUCKET = 128
+    """Two significant digits: a bucket's values differ by less than one part of so many."""
+
+    def test_every_message_is_in_a_bucket_and_buckets_have_the_percentiles(self):
+        for command in (["rate", "--rate", "4000"], ["pingpong"], ["connect"]):
+            with self.subTest(command[0]):
+                done = subprocess.run(
+                    [GENERATOR, *command, "--to", f"127.0.0.1:{self.port}", "--seconds", "0.3", "--warm-up", "0"],
+                    capture_output=True, text=True, timeout=60)
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+                sample = json.loads(done.stdout)
+                found = sample["latencyNanoseconds"]
+                values, counts = zip(*found["buckets"])
+                self.assertEqual(sum(counts), found["count"])
+                self.assertEqual((list(values), min(counts) > 0), (sorted(set(values)), True))
+                self.assertEqual(values[-1], found["max"])
+                merged = latency.Merged({0: sample})
+                for name, thousandths in (("p50", 500), ("p99", 990), ("p999", 999)):
+                    # A bucket's highest value is never below what it holds.
+                    value = merged.percentile(thousandths, [0]) * 1_000
+                    self.assertGreaterEqual(round(value), found[name])
+                    self.assertLess(value - found[name], value / self.BUCKET)
+
+
+class BulkTests(OriginTests):
     def bulk(self, counted_in: pathlib.Path) -> subprocess.CompletedProcess:
         return subprocess.run(
             [GENERATOR, "bulk", "--to", f"127.0.0.1:{self.port}", "--direction", "up", "--received", counted_in,

@@ -179,18 +179,14 @@ class OrderTests(unittest.TestCase):
         self.assertEqual(len(set(orders)), 6)
         self.assertEqual(self.order(3, self.work)[0], list(orders[3]))
 
-    def test_passes_of_a_round_have_numbers_of_their_own(self):
-        names, numbers = self.order(2, works.LATENCY)
-        self.assertEqual(len(names), 3 * works.LATENCY.passes)
-        first = 2 * works.LATENCY.passes
-        self.assertEqual(sorted(set(numbers)), list(range(first, first + works.LATENCY.passes)))
+    def test_a_round_has_one_sample_of_each_candidate_at_each_work(self):
+        names, numbers = self.order(2, self.work, works.LATENCY)
+        self.assertEqual(sorted(names), sorted(2 * ["direct", "sidecar", "nginx"]))
+        self.assertEqual(set(numbers), {2})
 
-    def test_half_of_the_latency_samples_reach_the_slowest_thousandth(self):
-        per_second = int(works.LATENCY.arguments[works.LATENCY.arguments.index("--rate") + 1])
+    def test_a_latency_sample_lasts_for_what_proxies_do_every_half_second(self):
         for seconds in (run.SECONDS, run.QUICK_SECONDS):
-            messages = per_second * seconds * works.LATENCY.length
-            self.assertGreaterEqual(1 - 0.999 ** messages, 0.5, "else the median of their p99.9 is a lower percentile")
-            self.assertLess(messages, 1_000, "else a pause of the machine is in too many of them")
+            self.assertGreater(seconds * works.LATENCY.length, 2 * 0.5)
 
     def test_a_floor_only_does_its_own_kind_of_work(self):
         load = Recorder()
