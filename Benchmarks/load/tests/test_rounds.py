@@ -7,7 +7,7 @@ import pathlib
 import unittest
 from unittest import mock
 
-from harness import bootstrap, growth, memory, rounds, run, works
+from harness import BenchmarkFailure, bootstrap, growth, memory, rounds, run, works
 from harness.candidates import Candidate, Programs
 from harness.wanted import Wanted
 
@@ -157,6 +157,22 @@ class MemoryOrderTests(unittest.TestCase):
             self.assertEqual([one["bytesPerConnection"] for one in found], [1_024, 2_048, 3_072])
             orders.add(tuple(one["candidate"] for one in found))
         self.assertEqual(orders, set(itertools.permutations(self.names)))
+
+    def test_one_failure_of_a_round_does_not_end_a_run_and_two_do(self):
+        for failures, expected in ((1, 3), (2, None)):
+            hold, left = self.hold, [failures]
+
+            def failing(*arguments):
+                if left[0] > 0:
+                    left[0] -= 1
+                    raise BenchmarkFailure("reset")
+                return hold(*arguments)
+
+            with mock.patch.object(memory, "HeldConnections", failing):
+                if expected:
+                    self.assertEqual(len(self.round("mtls", 0)), expected)
+                else:
+                    self.assertRaises(BenchmarkFailure, self.round, "mtls", 0)
 
     def test_idle_processes_are_measured_with_one_table_only(self):
         kinds = [one["kind"] for one in self.round("clear", 0)]
