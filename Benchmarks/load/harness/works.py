@@ -35,7 +35,7 @@ class Work:
 def messages(connections: int, size: int) -> Work:
     return Work(
         name=f"pingpong-{connections}x{size}", title=f"round trips, {connections} × {size_text(size)}",
-        profile="messages", clear_floors=MESSAGE_FLOORS, mtls_floors=(TLS_FLOOR, "floor-epoll"),
+        profile="messages", clear_floors=MESSAGE_FLOORS, mtls_floors=(TLS_FLOOR, *MESSAGE_FLOORS),
         arguments=("pingpong", "--connections", str(connections), "--bytes", str(size)))
 
 

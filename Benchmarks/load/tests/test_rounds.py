@@ -210,7 +210,7 @@ class OrderTests(unittest.TestCase):
 
         self.assertEqual(present(works.CONNECT, "clear"), ["floor-epoll", "sidecar"])
         self.assertEqual(present(works.CONNECT, "mtls"), ["floor-epoll", "floor-handshakes", "floor-tls", "sidecar"])
-        self.assertEqual(present(self.work, "mtls"), ["floor-epoll", "floor-tls", "sidecar"])
+        self.assertEqual(present(self.work, "mtls"), ["floor-epoll", "floor-io_uring+ready", "floor-tls", "sidecar"])
 
     def test_what_needs_no_generator_is_measured_without(self):
         asked = []
