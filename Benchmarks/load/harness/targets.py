@@ -53,7 +53,7 @@ PROCESS_LIMITS = {"residentBytes": ("resident", 16), "anonymousBytes": ("anonymo
 AROUND, WITHOUT, PARTS = "around libssl", "without TLS", "libssl's handshakes and the sockets alone"
 """What the floors of pairs with mutual TLS are."""
 NO_LIMIT = " (not a limit)"
-"""Behind a floor that a candidate of its row is ahead of: of one run, or because the loop isn't the cheapest."""
+"""Behind a floor that the sidecar or the best peer is ahead of."""
 FLAT = 1.1
 """What the last step of a growth may cost against its first."""
 CONNECTION_LIMITS = {"clear": 1, "mtls": 12}

@@ -1,6 +1,7 @@
 """The floor: the bare loop in C over the same system calls, with no configuration, limits, timeouts, metrics or ends to
-care for. Not a peer: it shows how low the cost of a relay can be on this machine. The kind `tls` is half of a pair around libssl
-that verifies chains and resumes sessions, and compares no names; any other kind is in the clear wherever it stands."""
+care for. Not a peer: it shows how low the cost of a relay can be on this machine. The kind `tls`, half of a pair
+around libssl that verifies chains, resumes sessions and compares no names, is a reference and no limit; any other kind
+is in the clear wherever it stands."""
 
 import pathlib
 
