@@ -90,8 +90,8 @@ def ratio_rows(samples: list[dict]) -> list[Row]:
 
 
 def floor_text(samples: list[dict], table: str, name: str, ours: float) -> str:
-    """The best floor against the best peer. With mutual TLS that is a loop around libssl, for reference, and beside it stands
-    the best without TLS; or, where parts of the work are measured, what these come to together."""
+    """The best floor against the best peer. With mutual TLS that is a loop around libssl, for reference, and beside it
+    stands the best without TLS; or, where parts of the work are measured, what these come to together."""
     work = works.named(name)
 
     def per_cpu_second(candidate: str) -> float | None:
