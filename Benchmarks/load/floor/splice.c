@@ -9,8 +9,8 @@
 
 #include "floor.h"
 
-/// The most that an unprivileged process may have (fs.pipe-max-size). Cheaper than 256 KiB with many streams, the same with
-/// one (docs/performance.md).
+/// The most that an unprivileged process may have (fs.pipe-max-size). Smaller ones are as dear or dearer
+/// (docs/performance.md).
 enum { PIPE_BYTES = 1 << 20 };
 
 /// By descriptor of its source: one direction of a connection.
