@@ -54,3 +54,5 @@ void run_epoll(const struct settings *settings);
 void run_ring(const struct settings *settings);
 void run_splice(const struct settings *settings);
 void run_tls(const struct settings *settings);
+/// Prints what it found as a line of JSON.
+void run_handshakes(double seconds, const struct identity *client, const struct identity *server);

@@ -15,6 +15,7 @@
 static const char usage[] =
     "usage: relay-floor KIND[+SWITCH…] LISTEN-PORT TARGET-PORT [CERTIFICATE KEY TRUST-BUNDLE]\n"
     "kinds: epoll, io_uring, splice; with files: tls-terminate, tls-originate\n"
+    "or: relay-floor handshakes SECONDS CERTIFICATE KEY TRUST-BUNDLE CERTIFICATE KEY TRUST-BUNDLE, the client's first\n"
     "switches of all: reno sized workers=COUNT\n"
     "switches of io_uring: multishot oneshot own ready | bundle incremental try-first link fixed-files\n"
     "  direct silent | coop timed spin=µs gather=COUNT:µs";
@@ -74,6 +75,13 @@ static void start_workers(unsigned count) {
 }
 
 int main(int count, char **arguments) {
+  if (count == 9 && strcmp(arguments[1], "handshakes") == 0) {
+    char **own = arguments + 3, **other = own + 3;
+    run_handshakes(
+        atof(arguments[2]), &(struct identity){false, own[0], own[1], own[2]},
+        &(struct identity){true, other[0], other[1], other[2]});
+    return 0;
+  }
   if (count != 4 && count != 7) refuse();
   struct settings settings = {
       .listen_port = (uint16_t)atoi(arguments[2]),

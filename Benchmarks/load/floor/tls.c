@@ -8,14 +8,10 @@
 #include <unistd.h>
 
 #include <openssl/err.h>
-#include <openssl/ssl.h>
 
-#include "floor.h"
+#include "library.h"
 
 enum {
-  PIECE_BYTES = 256 << 10,
-  /// A piece in records, or a piece and the rest of a record that came before it.
-  ROOM_BYTES = PIECE_BYTES + (64 << 10),
   /// Pieces of one socket before it is the others' turn.
   PIECES_MAX = 4,
   ENDS_MAX = 2 * CONNECTIONS_MAX + 16,
@@ -44,101 +40,12 @@ static struct end {
 
 static int epoll;
 static SSL_CTX *context;
-/// The last one that a server gave.
-static SSL_SESSION *session;
 
 /// Sockets with more to receive than their turn allowed; one that was closed meanwhile and is in use again may be there twice.
 static struct {
   struct end *ends[2 * ENDS_MAX];
   size_t count;
 } more;
-
-/// What libssl reads and writes. Received bytes are read to their end before the next are received, and written ones are
-/// sent before anybody else's.
-static struct {
-  char bytes[PIECE_BYTES];
-  size_t count, consumed;
-} input;
-static struct {
-  char bytes[ROOM_BYTES];
-  size_t count;
-} output;
-
-static int read_input(BIO *bio, char *bytes, int count) {
-  size_t left = input.count - input.consumed;
-  BIO_clear_retry_flags(bio);
-  if (left == 0) {
-    BIO_set_retry_read(bio);
-    return -1;
-  }
-  if ((size_t)count > left) count = (int)left;
-  memcpy(bytes, input.bytes + input.consumed, (size_t)count);
-  input.consumed += (size_t)count;
-  return count;
-}
-
-static int write_output(BIO *bio, const char *bytes, int count) {
-  (void)bio;
-  if ((size_t)count > sizeof output.bytes - output.count) fail("libssl wrote more than a piece and its records");
-  memcpy(output.bytes + output.count, bytes, (size_t)count);
-  output.count += (size_t)count;
-  return count;
-}
-
-static long control(BIO *bio, int command, long number, void *pointer) {
-  (void)bio, (void)number, (void)pointer;
-  return command == BIO_CTRL_FLUSH;
-}
-
-static int keep_session(SSL *tls, SSL_SESSION *given) {
-  (void)tls;
-  SSL_SESSION_free(session);
-  session = given;
-  return 1;
-}
-
-static BIO_METHOD *set_up_tls(const struct settings *settings) {
-  const struct identity *own = &settings->identity;
-  context = SSL_CTX_new(TLS_method());
-  if (!context || !SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) ||
-      !SSL_CTX_set_ciphersuites(context, "TLS_AES_128_GCM_SHA256") || !SSL_CTX_set1_groups_list(context, "X25519") ||
-      SSL_CTX_use_certificate_chain_file(context, own->certificate) != 1 ||
-      SSL_CTX_use_PrivateKey_file(context, own->private_key, SSL_FILETYPE_PEM) != 1 ||
-      SSL_CTX_load_verify_locations(context, own->trust_bundle, NULL) != 1) {
-    fail("certificate, key or trust bundle");
-  }
-  SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-  SSL_CTX_set_read_ahead(context, 1);
-  // Tickets that name a session are cheaper than those that hold it: there is no key to schedule for each.
-  SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
-  SSL_CTX_set_num_tickets(context, 1);
-  SSL_CTX_set_session_id_context(context, (const unsigned char *)"floor", 5);
-  if (own->terminates) {
-    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_SERVER);
-  } else {
-    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
-    SSL_CTX_sess_set_new_cb(context, keep_session);
-  }
-  BIO_METHOD *method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "floor");
-  BIO_meth_set_read(method, read_input);
-  BIO_meth_set_write(method, write_output);
-  BIO_meth_set_ctrl(method, control);
-  return method;
-}
-
-static void start_tls(struct end *end, BIO_METHOD *method, bool terminates) {
-  BIO *bio = BIO_new(method);
-  end->tls = SSL_new(context);
-  if (!bio || !end->tls) fail("out of memory");
-  BIO_set_init(bio, 1);
-  SSL_set_bio(end->tls, bio, bio);
-  if (terminates) {
-    SSL_set_accept_state(end->tls);
-  } else {
-    SSL_set_connect_state(end->tls);
-    if (session) SSL_set_session(end->tls, session);
-  }
-}
 
 static bool is_ready(const struct end *end) {
   return SSL_is_init_finished(end->tls);
@@ -173,11 +80,7 @@ static void send_output(struct end *end, int flags) {
 }
 
 static void free_half(struct end *end) {
-  if (end->tls) {
-    // Not a broken connection, whose session libssl would forget.
-    SSL_set_shutdown(end->tls, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
-    SSL_free(end->tls);
-  }
+  if (end->tls) free_connection(end->tls);
   free(end->rest);
   close(end->descriptor);
   *end = (struct end){0};
@@ -298,7 +201,7 @@ static struct end *set_up(int descriptor) {
   return &ends[descriptor];
 }
 
-static void accept_all(int listener, const struct settings *settings, BIO_METHOD *method) {
+static void accept_all(int listener, const struct settings *settings) {
   bool terminates = settings->identity.terminates;
   int descriptor;
   while ((descriptor = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
@@ -308,7 +211,7 @@ static void accept_all(int listener, const struct settings *settings, BIO_METHOD
     struct end *upstream = set_up(connect_to(settings));
     upstream->peer = downstream;
     downstream->peer = upstream;
-    start_tls(terminates ? downstream : upstream, method, terminates);
+    (terminates ? downstream : upstream)->tls = make_connection(context, terminates);
     if (!terminates) {
       SSL_do_handshake(upstream->tls);
       send_output(upstream, 0);
@@ -318,7 +221,7 @@ static void accept_all(int listener, const struct settings *settings, BIO_METHOD
 
 void run_tls(const struct settings *settings) {
   static struct end *turn[2 * ENDS_MAX];
-  BIO_METHOD *method = set_up_tls(settings);
+  context = make_context(&settings->identity);
   int listener = listen_on(settings);
   epoll = epoll_create1(EPOLL_CLOEXEC);
   struct epoll_event events[512], incoming = {.events = EPOLLIN, .data.u64 = 0};
@@ -328,7 +231,7 @@ void run_tls(const struct settings *settings) {
     for (int index = 0; index < count; index++) {
       uint32_t descriptor = (uint32_t)events[index].data.u64, serial = (uint32_t)(events[index].data.u64 >> 32);
       if (serial == 0) {
-        accept_all(listener, settings, method);
+        accept_all(listener, settings);
       } else if (ends[descriptor].serial == serial) {
         handle(&ends[descriptor], events[index].events);
       }

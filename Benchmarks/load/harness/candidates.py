@@ -4,20 +4,22 @@ them. A candidate is started for the works of a round that want the same setting
 import dataclasses
 import errno
 import functools
+import json
 import pathlib
 import socket
 import subprocess
+from collections.abc import Callable
 
 from . import BenchmarkFailure, processes
 from .places import Place
 from .settings import Identity, Leg, envoy, floor, haproxy, nginx, sidecar
-from .works import TLS_FLOOR, Work
+from .works import HANDSHAKES, TLS_FLOOR, Work
 
 CLIENT = "spiffe://cluster.local/ns/bench/sa/client"
 SERVER = "spiffe://cluster.local/ns/bench/sa/server"
 
 PEERS = ("haproxy", "nginx", "envoy")
-FLOORS = ("floor-epoll", "floor-io_uring", "floor-io_uring+ready", "floor-splice", TLS_FLOOR)
+FLOORS = ("floor-epoll", "floor-io_uring", "floor-io_uring+ready", "floor-splice", TLS_FLOOR, HANDSHAKES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +64,7 @@ def takes_part(name: str, work: Work, table: str) -> bool:
     that the command line makes up are for what others of their kind do."""
     if not name.startswith("floor-"):
         return True
-    floors = work.floors(table)
+    floors = (*work.floors(table), *work.parts(table))
     return name in floors or name not in FLOORS and kind_of(name) in map(kind_of, floors)
 
 
@@ -72,10 +74,13 @@ def kind_of(floor: str) -> str:
 
 
 class Candidate:
-    """A running candidate."""
+    """A running candidate. `alone`: it has no ports and no servers, and does its work for so many seconds without the
+    generator; what that came to is a sample."""
 
-    def __init__(self, name: str, ports: tuple[int, ...], servers: list[processes.Server]):
+    def __init__(self, name: str, ports: tuple[int, ...], servers: list[processes.Server],
+                 alone: Callable[[float], dict] | None = None):
         self.name = name
+        self.alone = alone
         self.ports = ports
         """The way to each of the targets, in their order; the first is the origin."""
         self.servers = servers
@@ -114,6 +119,8 @@ class Starter:
     def start(self, name: str, profile: str, mutual_tls: bool, workers: int = 1, cores: set[int] | None = None,
               connections: int = 4_000, **options) -> Candidate:
         """Starts a candidate by its name; with mutual TLS, a pair of it: the one that terminates first."""
+        if name == HANDSHAKES:
+            return Candidate(name, (), [], alone=self._shake_hands)
         command, program = self._kind(name)
         routes_in = tuple((self.ports.take(), target) for target in self.targets)
         legs = [Leg(f"{name}-{profile}", routes_in, profile)]
@@ -147,6 +154,15 @@ class Starter:
             originates=client, program=program, spare_ports=(self.ports.take(), self.ports.take()))
         running = processes.Server(leg.name, command(leg, self.place, **options), leg.routes[0][0], self.cores, self.place)
         return Candidate(name, tuple(port for port, _ in leg.routes), [running])
+
+    def _shake_hands(self, seconds: float) -> dict:
+        command = floor.handshakes(self.programs.floor, self.place, seconds, *self._identity_pair())
+        done = subprocess.run(
+            self.place.command(command), capture_output=True, text=True, preexec_fn=processes.on_cores(self.cores))
+        if done.returncode != 0:
+            raise BenchmarkFailure(f"{HANDSHAKES}: {done.stderr.strip()}")
+        found = json.loads(done.stdout)
+        return {**found, "cpuSeconds": found.pop("cpuNanoseconds") / 1e9, "residentBytes": 0, "anonymousBytes": 0}
 
     def _kind(self, name: str):
         """How a candidate is set up, and the binary where it isn't the distribution's."""

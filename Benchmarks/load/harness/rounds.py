@@ -29,6 +29,8 @@ class Load:
     def sample(self, work: Work, candidate: Candidate) -> dict:
         """One window of one work through one candidate. One in which nothing came through, or a proxy got no CPU at all,
         tells of the machine, not of the candidate, and is measured again; how often is in the sample."""
+        if candidate.alone:
+            return {**candidate.alone(self.seconds * work.length), "attempts": 1}
         for attempt in range(1, ATTEMPTS_MAX + 1):
             why = "the proxy got no CPU"
             done = self._run(work, candidate)

@@ -50,6 +50,10 @@ RATIOS = {
 WHERE = {"clear": "clear", "mtls": "mTLS pair"}
 PROCESS_LIMITS = {"residentBytes": ("resident", 16), "anonymousBytes": ("anonymous", 2.5)}
 """MiB of an idle process."""
+AROUND, WITHOUT, PARTS = "around libssl", "without TLS", "libssl's handshakes and the sockets alone"
+"""What the floors of pairs with mutual TLS are."""
+NO_LIMIT = " (not a limit)"
+"""Behind a floor that the sidecar or the best peer is ahead of."""
 FLAT = 1.1
 """What the last step of a growth may cost against its first."""
 CONNECTION_LIMITS = {"clear": 1, "mtls": 12}
@@ -80,22 +84,36 @@ def ratio_rows(samples: list[dict]) -> list[Row]:
                 found.append(Row(
                     title=f"{WHERE[table]}: {works.named(name).title}", target=f"≥ {wanted}×", value=f"{ours.ratio:.2f}×",
                     spread=ours.spread.text("{:.2f}–{:.2f}"), against=ours.peer,
-                    verdict=verdict(ours.spread, wanted, higher_is_better=True), floor=floor_text(samples, table, name),
-                    figure=ours.ratio, bounds=ours.spread))
+                    verdict=verdict(ours.spread, wanted, higher_is_better=True),
+                    floor=floor_text(samples, table, name, ours.ratio), figure=ours.ratio, bounds=ours.spread))
     return found
 
 
-def floor_text(samples: list[dict], table: str, name: str) -> str:
-    """The best floor against the best peer; with mutual TLS the one that speaks it, and what another does without."""
-    best = summary.rounds_of(
-        samples, table, name, summary.best_peer(samples, table, name, summary.per_cpu_second))
-    reached = {
-        floor: summary.Ratio(found, best, summary.per_cpu_second).of_medians
-        for floor in works.named(name).floors(table) if (found := summary.rounds_of(samples, table, name, floor))}
-    alike = [ratio for floor, ratio in reached.items() if (floor == TLS_FLOOR) == (table == "mtls")]
-    without = [ratio for floor, ratio in reached.items() if floor != TLS_FLOOR and table == "mtls"]
-    text = f"{max(alike):.2f}×" if alike else ""
-    return f"{text} ({max(without):.2f}× without TLS)".strip() if without else text
+def floor_text(samples: list[dict], table: str, name: str, ours: float) -> str:
+    """The best floor against the best peer. With mutual TLS that is a loop around libssl, for reference, and beside it
+    stands the best without TLS; or, where parts of the work are measured, what these come to together."""
+    work = works.named(name)
+
+    def per_cpu_second(candidate: str) -> float | None:
+        return summary.median(summary.rounds_of(samples, table, name, candidate), summary.per_cpu_second)
+
+    best = per_cpu_second(summary.best_peer(samples, table, name, summary.per_cpu_second))
+    parts = [per_cpu_second(part) for part in work.parts(table)]
+    if parts and all(parts):
+        together = 1 / sum(1 / part for part in parts)
+        return ratio_text(together / best, PARTS, ours)
+    reached = {floor: found / best for floor in work.floors(table) if (found := per_cpu_second(floor))}
+    around = [ratio for floor, ratio in reached.items() if floor == TLS_FLOOR]
+    clear = [ratio for floor, ratio in reached.items() if floor != TLS_FLOOR]
+    texts = [ratio_text(max(around), AROUND, ours)] if around else []
+    if clear:
+        texts.append(ratio_text(max(clear), WITHOUT if table == "mtls" else "", ours))
+    return "; ".join(texts)
+
+
+def ratio_text(ratio: float, label: str, ours: float) -> str:
+    """`ours` is the sidecar's against the same peer. As far as the digits that are shown can tell."""
+    return f"{ratio:.2f}× {label}".strip() + (NO_LIMIT if round(ratio, 2) < max(1, round(ours, 2)) else "")
 
 
 def latency_rows(samples: list[dict]) -> list[Row]:
@@ -113,10 +131,12 @@ def latency_rows(samples: list[dict]) -> list[Row]:
             spread = comparison.difference_spread("sidecar", peers, percentile)
             own = comparison.added_spread("sidecar", percentile)
             floors = [added[name] for name in works.LATENCY.floors(table) if name in added]
+            is_limit = floors and round(min(floors)) <= round(min(added["sidecar"], added[peer]))
             found.append(Row(
                 title=f"{where}: added latency, {label}", target="lowest", value=f"{added['sidecar']:.0f} µs",
                 spread=spread.text("{:+.0f} to {:+.0f} µs"), against=f"{peer} {added[peer]:.0f} µs",
-                verdict=verdict(spread, 0, higher_is_better=False), floor=f"{min(floors):.0f} µs" if floors else "",
+                verdict=verdict(spread, 0, higher_is_better=False),
+                floor=f"{min(floors):.0f} µs{'' if is_limit else NO_LIMIT}" if floors else "",
                 figure=added["sidecar"], bounds=own, own_spread=own.text("{:.0f} to {:.0f} µs"), digits=0))
     return found
 

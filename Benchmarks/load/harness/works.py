@@ -5,6 +5,7 @@ import dataclasses
 
 
 TLS_FLOOR = "floor-tls"
+HANDSHAKES = "floor-handshakes"
 MESSAGE_FLOORS = ("floor-epoll", "floor-io_uring+ready")
 
 
@@ -21,15 +22,20 @@ class Work:
     clear_floors: tuple[str, ...] = ()
     """The candidates that do this with a bare loop."""
     mtls_floors: tuple[str, ...] = (TLS_FLOOR,)
+    mtls_parts: tuple[str, ...] = ()
+    """Floors that do a part of it each: no pair is cheaper than all of them together."""
 
     def floors(self, table: str) -> tuple[str, ...]:
         return self.mtls_floors if table == "mtls" else self.clear_floors
+
+    def parts(self, table: str) -> tuple[str, ...]:
+        return self.mtls_parts if table == "mtls" else ()
 
 
 def messages(connections: int, size: int) -> Work:
     return Work(
         name=f"pingpong-{connections}x{size}", title=f"round trips, {connections} × {size_text(size)}",
-        profile="messages", clear_floors=MESSAGE_FLOORS, mtls_floors=(TLS_FLOOR, "floor-epoll"),
+        profile="messages", clear_floors=MESSAGE_FLOORS, mtls_floors=(TLS_FLOOR, *MESSAGE_FLOORS),
         arguments=("pingpong", "--connections", str(connections), "--bytes", str(size)))
 
 
@@ -51,7 +57,7 @@ def rate(messages_per_second: int) -> Work:
 
 CONNECT = Work(
     name="connect", title="new connections", profile="messages", clear_floors=("floor-epoll", "floor-io_uring"),
-    arguments=("connect", "--concurrency", "16"))
+    mtls_parts=(HANDSHAKES, "floor-epoll"), arguments=("connect", "--concurrency", "16"))
 
 
 def size_text(size: int) -> str:

@@ -216,7 +216,21 @@ class OrderTests(unittest.TestCase):
 
     def test_each_table_has_floors_of_its_own(self):
         load = Recorder()
-        candidates = [Candidate(name, (1,), []) for name in ("sidecar", "floor-epoll", "floor-tls")]
-        for table in ("clear", "mtls"):
-            rounds.measure_round(0, [works.CONNECT], candidates, Origin(), load, table, lambda _: None)
-        self.assertEqual(sorted(name for _, name in load.done), ["floor-epoll", "floor-tls", "sidecar", "sidecar"])
+        floors = ("floor-epoll", "floor-handshakes", "floor-io_uring+ready", "floor-tls")
+        candidates = [Candidate(name, (1,), []) for name in ("sidecar", *floors)]
+
+        def present(work: works.Work, table: str) -> list[str]:
+            load.done.clear()
+            rounds.measure_round(0, [work], candidates, Origin(), load, table, lambda _: None)
+            return sorted(name for _, name in load.done)
+
+        self.assertEqual(present(works.CONNECT, "clear"), ["floor-epoll", "sidecar"])
+        self.assertEqual(present(works.CONNECT, "mtls"), ["floor-epoll", "floor-handshakes", "floor-tls", "sidecar"])
+        self.assertEqual(present(self.work, "mtls"), ["floor-epoll", "floor-io_uring+ready", "floor-tls", "sidecar"])
+
+    def test_what_needs_no_generator_is_measured_without(self):
+        asked = []
+        alone = Candidate("floor-handshakes", (), [], alone=lambda seconds: asked.append(seconds) or {"count": 3})
+        load = rounds.Load(PROGRAMS, core=0, seconds=0.5, received=NOTHING)
+        self.assertEqual(load.sample(works.CONNECT, alone), {"count": 3, "attempts": 1})
+        self.assertEqual(asked, [0.5])

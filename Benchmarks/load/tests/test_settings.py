@@ -9,6 +9,7 @@ from harness.places import Place
 from harness.settings import Identity, Leg, floor
 
 CLIENT = Identity("client.crt", "client.key", "ca.crt", "spiffe://server")
+SERVER = Identity("server.crt", "server.key", "ca.crt", "spiffe://client")
 
 
 class FloorTests(unittest.TestCase):
@@ -30,3 +31,10 @@ class FloorTests(unittest.TestCase):
         files = ["client.crt", "client.key", "ca.crt"]
         self.assertEqual(self.arguments("tls", terminates=CLIENT), ["tls-terminate", "1", "2", *files])
         self.assertEqual(self.arguments("tls+reno", originates=CLIENT), ["tls-originate+reno", "1", "2", *files])
+
+    def test_handshakes_have_both_sides(self):
+        place = Place(None)
+        self.addCleanup(place.close)
+        self.assertEqual(
+            floor.handshakes(pathlib.Path("/relay-floor"), place, 0.2, CLIENT, SERVER)[1:],
+            ["handshakes", "0.2", "client.crt", "client.key", "ca.crt", "server.crt", "server.key", "ca.crt"])

@@ -30,7 +30,7 @@ def command(leg: Leg, place: Place) -> list[str]:
   nbthread {leg.workers}
   maxconn {leg.connections}
   {"tune.pipesize 262144" if bulk else ""}
-  {"tune.bufsize 65536" if bulk and has_tls else ""}
+  {"tune.bufsize 131072" if bulk and has_tls else ""}
   tune.ssl.cachesize 20000
 defaults
   mode tcp
