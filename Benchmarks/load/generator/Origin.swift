@@ -118,6 +118,8 @@ private struct OriginServer: ~Copyable {
       if rest.isEmpty { receive(slot) } else { sink(slot, rest) }
     case .source:
       connections[slot].state = .sources
+      // What is behind the request is the word to stop, where a proxy had no turn for the stream before.
+      connections[slot].stopIsWanted = !rest.isEmpty
       receive(slot)
       sendPieces(slot)
     }

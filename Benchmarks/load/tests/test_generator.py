@@ -15,6 +15,7 @@ from harness import latency
 
 GENERATOR = pathlib.Path(__file__).resolve().parents[2] / ".build/release/sidecar-load"
 REQUEST_BYTES = 16
+SOURCE_REQUEST = (0x6c6f61642d763100).to_bytes(8, "little") + (4).to_bytes(8, "little")
 MESSAGE_BYTES = 64
 CONNECTIONS = 8
 
@@ -134,3 +135,12 @@ class BulkTests(OriginTests):
         done = self.bulk(self.received.with_name("another"))
         self.assertEqual(done.returncode, 1)
         self.assertIn("no progress", done.stderr)
+
+    def test_a_word_to_stop_that_comes_with_the_request_is_heeded(self):
+        with socket.create_connection(("127.0.0.1", self.port)) as connection:
+            connection.settimeout(10)
+            connection.sendall(SOURCE_REQUEST + b"\0")
+            received = 0
+            while received < 1 << 30 and (data := connection.recv(1 << 16)):
+                received += len(data)
+        self.assertEqual(received, 4_096, "the piece that ends a stream, and none before it")
