@@ -71,7 +71,7 @@ FULL = [
     *(bulk(streams, direction) for streams in (1, 16) for direction in ("up", "down")),
     CONNECT, LATENCY]
 
-QUICK = [messages(64, 64), messages(64, 4096), bulk(1, "up"), bulk(16, "down"), CONNECT, LATENCY]
+QUICK = [messages(64, 64), messages(64, 4096), bulk(1, "up"), bulk(16, "down"), CONNECT, dataclasses.replace(LATENCY, length=4.0)]
 
 
 def named(name: str) -> Work:
