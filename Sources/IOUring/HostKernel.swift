@@ -110,10 +110,8 @@ extension HostKernel where Self: ~Copyable {
 
   public mutating func discardInput(_ socket: Descriptor) {
     // Whoever sends faster than this gets the reset after all.
-    let (most, rounds) = (1 << 20, 8)
-    for _ in 0..<rounds where recv(socket.rawValue, nil, most, Int32(MSG_TRUNC | MSG_DONTWAIT)) <= 0 {
-      return
-    }
+    var roundsLeft = 8
+    while roundsLeft > 0, recv(socket.rawValue, nil, 1 << 20, Int32(MSG_TRUNC | MSG_DONTWAIT)) > 0 { roundsLeft -= 1 }
   }
 
   public mutating func notify(_ event: Descriptor) { EventDescriptor.notify(event) }

@@ -29,6 +29,18 @@ struct AccessLogWriterTests {
     if queue.push(record) { EventDescriptor.notify(queue.wakeDescriptor) }
   }
 
+  /// A writer to a FIFO that is full, and its reader, who doesn't read and is the caller's to close.
+  private func stalledWriter(_ path: String) throws -> (AccessLogWriter, reader: Int32) {
+    try #require(mkfifo(path, 0o600) == 0)
+    let reader = open(path, O_RDONLY | O_NONBLOCK)
+    try #require(reader >= 0)
+    let writer = try writer(path)
+    // The pipe holds 64 KiB, the writer a batch of 32 KiB, the queue 1,024 records of about 200 bytes: twice that
+    // can't fit.
+    for number in 0..<UInt64(4_000) { push(Self.record(number), writer.queues[0]) }
+    return (writer, reader)
+  }
+
   @Test("Everything that was pushed before the end is in the file")
   func complete() throws {
     let root = try FakeRoot([:])
@@ -48,15 +60,8 @@ struct AccessLogWriterTests {
   @Test("A stalled sink drops and counts, and neither the worker nor the end waits for it")
   func stalled() throws {
     let root = try FakeRoot([:])
-    let path = root.path + "/fifo"
-    try #require(mkfifo(path, 0o600) == 0)
-    let reader = open(path, O_RDONLY | O_NONBLOCK)
-    try #require(reader >= 0)
+    let (writer, reader) = try stalledWriter(root.path + "/fifo")
     defer { close(reader) }
-    let writer = try writer(path)
-    // The pipe holds 64 KiB, the writer a batch of 32 KiB, the queue 1,024 records of about 200 bytes: twice that
-    // can't fit.
-    for number in 0..<UInt64(4_000) { push(Self.record(number), writer.queues[0]) }
     #expect(writer.droppedCount > 0)
     writer.finish()
   }
@@ -64,13 +69,8 @@ struct AccessLogWriterTests {
   @Test("A stalled sink is left for the one of new settings")
   func stalledIsLeft() throws {
     let root = try FakeRoot([:])
-    let fifo = root.path + "/fifo"
-    try #require(mkfifo(fifo, 0o600) == 0)
-    let reader = open(fifo, O_RDONLY | O_NONBLOCK)
-    try #require(reader >= 0)
+    let (writer, reader) = try stalledWriter(root.path + "/fifo")
     defer { close(reader) }
-    let writer = try writer(fifo)
-    for number in 0..<UInt64(4_000) { push(Self.record(number), writer.queues[0]) }
     let path = root.path + "/access.log"
     writer.reopen(.init(path: path, format: .text))
     let deadline = Clocks.monotonicNanoseconds + 20_000_000_000

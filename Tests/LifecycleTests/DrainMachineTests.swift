@@ -164,6 +164,17 @@ struct DrainMachineTests {
     #expect(actions == [.closeConnections(.drainDeadline)])
   }
 
+  @Test("Past the deadline the queues are waited for with a pause as well")
+  func restsWhileQueuesEmpty() {
+    var machine = machine(grace: 0, deadline: 0)
+    _ = machine.drain(now: second)
+    #expect(machine.advance(now: second, connections: 0, workersEnded: false) == [.stopAccepting])
+    #expect(machine.phase == .draining)
+    #expect(machine.nextDeadline(now: second) == second + DrainMachine.lateInterval)
+    let almost = second + DrainMachine.emptyingTime - 1
+    #expect(machine.nextDeadline(now: almost) == almost + 1)
+  }
+
   @Test("A connection that doesn't end after /drain has cut it is waited for without a clock")
   func restsWithStuckConnection() {
     var machine = machine(grace: 0, deadline: 0)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 RESAMPLES = 1_000
 PARTS_LEFT_OUT = 40
 """A fortieth of the figures at either end."""
-BLOCKS_MIN = 3
+ROUNDS_MIN = 3
 """Fewer tell nothing of a spread."""
 
 
@@ -54,20 +54,13 @@ def agreements_text(rows: list[list[str]], column: int) -> str:
     return f"{found.count(OVERLAP)} of {len(found)} spreads overlap"
 
 
-def spread(blocks: Iterable[list[int]], figure: Callable[[list[int]], float]) -> Spread:
-    """What was measured within a block, by the same processes in the same seconds, is drawn together. `figure` is told which
-    rounds to use, some of them more than once. The drawing is the same in each run, so that a table made twice from one set
-    of results is the same twice."""
-    blocks = sorted(blocks)
-    if len(blocks) < BLOCKS_MIN:
+def spread(rounds: Iterable[int], figure: Callable[[list[int]], float]) -> Spread:
+    """`figure` is told which rounds to use, some of them more than once. The drawing is the same in each run, so that a table
+    made twice from one set of results is the same twice."""
+    rounds = sorted(rounds)
+    if len(rounds) < ROUNDS_MIN:
         return UNKNOWN
     drawing = random.Random(0)
-    figures = sorted(
-        figure([number for block in drawing.choices(blocks, k=len(blocks)) for number in block]) for _ in range(RESAMPLES))
+    figures = sorted(figure(drawing.choices(rounds, k=len(rounds))) for _ in range(RESAMPLES))
     left_out = RESAMPLES // PARTS_LEFT_OUT
     return Spread(figures[left_out], figures[-left_out - 1])
-
-
-def singly(rounds: Iterable[int]) -> list[list[int]]:
-    """Rounds that are blocks of their own."""
-    return [[number] for number in rounds]

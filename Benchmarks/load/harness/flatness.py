@@ -30,7 +30,7 @@ class Series:
         def median_of(drawn: list[int]) -> float:
             return statistics.median(to[number] / from_[number] for number in drawn)
 
-        return median_of(rounds), bootstrap.spread(bootstrap.singly(rounds), median_of)
+        return median_of(rounds), bootstrap.spread(rounds, median_of)
 
 
 def cpu(samples: list[dict], candidate: str, kind: str, work: str) -> Series:

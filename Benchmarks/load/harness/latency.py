@@ -79,7 +79,7 @@ class Comparison:
         return self._spread(lambda drawn: max(self._between(candidate, other, thousandths, drawn) for other in others))
 
     def _spread(self, figure) -> bootstrap.Spread:
-        return bootstrap.spread(bootstrap.singly(self.rounds), figure)
+        return bootstrap.spread(self.rounds, figure)
 
     def _between(self, candidate: str, other: str, thousandths: int, rounds: list[int]) -> float:
         """The rounds may repeat, and are the same for both."""

@@ -19,8 +19,7 @@ class Size:
 
     def spread(self) -> bootstrap.Spread:
         """Of the median."""
-        return bootstrap.spread(
-            bootstrap.singly(self.rounds), lambda drawn: statistics.median(self.rounds[number] for number in drawn))
+        return bootstrap.spread(self.rounds, lambda drawn: statistics.median(self.rounds[number] for number in drawn))
 
     def text(self, digits: int) -> str:
         """The median, with the lowest and the highest of the rounds."""

@@ -70,7 +70,7 @@ class Ratio:
             ours, theirs = zip(*(self._rounds[number] for number in drawn))
             return statistics.median(ours) / statistics.median(theirs)
 
-        return bootstrap.spread(bootstrap.singly(self._rounds), of_medians)
+        return bootstrap.spread(self._rounds, of_medians)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,4 +97,4 @@ def against_best(samples: list[dict], table: str, work: str, measure) -> Against
 
     return AgainstBest(
         peer, Ratio(ours, rounds_of(samples, table, work, peer), measure).of_medians,
-        bootstrap.spread(bootstrap.singly(rounds), of_medians))
+        bootstrap.spread(rounds, of_medians))

@@ -51,7 +51,7 @@ class WantedTests(unittest.TestCase):
             return [number for number in range(run.ROUNDS) if some.memory("mtls", number)]
 
         self.assertEqual(measured(wanted()), list(range(memory.ROUNDS)))
-        self.assertGreaterEqual(memory.ROUNDS, bootstrap.BLOCKS_MIN, "else there is no spread")
+        self.assertGreaterEqual(memory.ROUNDS, bootstrap.ROUNDS_MIN, "else there is no spread")
         self.assertEqual(measured(wanted(["mtls/memory"], quick=True)), [0])
         self.assertEqual(measured(wanted(["mtls/connect"])), [])
 

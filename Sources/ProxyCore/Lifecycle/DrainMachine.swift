@@ -4,6 +4,7 @@
 //   serving ──terminate/drain──▶ grace ──drain.grace──▶ draining ──last connection──▶ drained (after `drain`)
 //                                                          │                          ended   (after `terminate`)
 //                                                          └──drain.deadline: cut──▶ closing ──▶ drained or ended
+//   drained ──a connection out of a queue──▶ draining
 //   any ──interrupt──▶ closing ──▶ ended
 
 /// Where a proxy is between serving and gone, and what to do next. Times are monotonic nanoseconds.
@@ -58,13 +59,17 @@ public struct DrainMachine: Sendable, Equatable {
   /// When `advance` has something to do again if nothing else happens; nil where that is for others to bring about.
   public func nextDeadline(now: UInt64) -> UInt64? {
     switch phase {
-    case .serving, .drained, .ended: nil
-    case .grace: graceEndsAt
-    case .draining where queuesEmptyAt > now && !endsProcess: min(queuesEmptyAt, max(deadlineAt, now))
-    // Past it there was no connection to cut, but one may still come out of a queue.
-    case .draining: deadlineAt > now ? deadlineAt : now.addingSaturated(Self.lateInterval)
-    // Past it without an end of the process, connections that are stuck are all that is waited for.
-    case .closing: endsProcess || closingEndsAt > now ? closingEndsAt : nil
+    case .serving, .drained, .ended:
+      return nil
+    case .grace:
+      return graceEndsAt
+    case .draining:
+      // Past the deadline there was no connection to cut, but one may still come out of a queue.
+      let cutsAt = deadlineAt > now ? deadlineAt : now.addingSaturated(Self.lateInterval)
+      return endsProcess || queuesEmptyAt <= now ? cutsAt : min(cutsAt, queuesEmptyAt)
+    case .closing:
+      // Past it without an end of the process, connections that are stuck are all that is waited for.
+      return endsProcess || closingEndsAt > now ? closingEndsAt : nil
     }
   }
 
@@ -77,9 +82,7 @@ public struct DrainMachine: Sendable, Equatable {
       return begin(now: now)
     case .grace, .ended:
       return []
-    case .draining:
-      return [.stopWorkers]
-    case .drained:
+    case .draining, .drained:
       phase = .draining
       return [.stopWorkers]
     case .closing:
@@ -121,7 +124,7 @@ public struct DrainMachine: Sendable, Equatable {
       actions.append(.stopAccepting)
       if endsProcess { actions.append(.stopWorkers) }
     }
-    // A worker that was late has found one in a queue.
+    // A worker that was late has found one in a queue: back, so that the deadline holds for it.
     if phase == .drained, connections > 0 { phase = .draining }
     if phase == .draining, now >= deadlineAt, connections > 0 {
       phase = .closing

@@ -137,10 +137,7 @@ import Testing
       var handshakes = HandshakeAdmission(workers: 1)
       var connections = ConnectionTable(capacity: 5_000)
       for arrival in 0..<(silentMax + 2) {
-        let slot = connections.take()!
-        connections[slot].initialize(
-          to: Connection(
-            generation: 0, listener: WorkerBench.listenerID, downstream: .none, downstreamAddress: nil, now: 0))
+        let slot = Self.arrive(in: &connections)
         let victim = handshakes.arrived(slot, share: share, in: connections)
         #expect(victim == (arrival < silentMax ? nil : UInt32(arrival - silentMax)), "share \(share)")
         if let victim { handshakes.leave(victim, in: connections) }
@@ -157,10 +154,7 @@ import Testing
     var handshakes = HandshakeAdmission(workers: workers)
     var connections = ConnectionTable(capacity: 2_000)
     for arrival in 0..<(most + 1) {
-      let slot = connections.take()!
-      connections[slot].initialize(
-        to: Connection(
-          generation: 0, listener: WorkerBench.listenerID, downstream: .none, downstreamAddress: nil, now: 0))
+      let slot = Self.arrive(in: &connections)
       let admission = handshakes.begin(slot, share: share, now: 0, in: connections)
       #expect(admission == (arrival < most ? .admitted : .refused))
     }
@@ -281,6 +275,14 @@ import Testing
       .cancel(.receive(.server)),
     ]
     #expect(try helloSize(after: 1) > helloSize(after: TLSContext.ticketLifetime, idle: ended) + 32)
+  }
+
+  private static func arrive(in connections: inout ConnectionTable) -> UInt32 {
+    let slot = connections.take()!
+    connections[slot].initialize(
+      to: Connection(
+        generation: 0, listener: WorkerBench.listenerID, downstream: .none, downstreamAddress: nil, now: 0))
+    return slot
   }
 
   private var hello: [UInt8] { ScriptedPeer(identities).answer() }
