@@ -13,13 +13,13 @@ from collections.abc import Callable
 from . import BenchmarkFailure, processes
 from .places import Place
 from .settings import Identity, Leg, envoy, floor, haproxy, nginx, sidecar
-from .works import HANDSHAKES, TLS_FLOOR, Work
+from .works import HANDSHAKES, ONE_RELAY, TLS_FLOOR, Work
 
 CLIENT = "spiffe://cluster.local/ns/bench/sa/client"
 SERVER = "spiffe://cluster.local/ns/bench/sa/server"
 
 PEERS = ("haproxy", "nginx", "envoy")
-FLOORS = ("floor-epoll", "floor-io_uring", "floor-io_uring+ready", "floor-splice", TLS_FLOOR, HANDSHAKES)
+FLOORS = ("floor-epoll", "floor-io_uring", "floor-io_uring+ready", "floor-splice", TLS_FLOOR, HANDSHAKES, ONE_RELAY)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,13 +118,14 @@ class Starter:
 
     def start(self, name: str, profile: str, mutual_tls: bool, workers: int = 1, cores: set[int] | None = None,
               connections: int = 4_000, **options) -> Candidate:
-        """Starts a candidate by its name; with mutual TLS, a pair of it: the one that terminates first."""
+        """Starts a candidate by its name; with mutual TLS, a pair of it: the one that terminates first. A floor that is a
+        single relay is one there as well."""
         if name == HANDSHAKES:
             return Candidate(name, (), [], alone=self._shake_hands)
         command, program = self._kind(name)
         routes_in = tuple((self.ports.take(), target) for target in self.targets)
         legs = [Leg(f"{name}-{profile}", routes_in, profile)]
-        if mutual_tls:
+        if mutual_tls and name != ONE_RELAY:
             client, server = self._identity_pair()
             routes_out = tuple((self.ports.take(), port) for port, _ in routes_in)
             legs = [

@@ -1,14 +1,15 @@
-"""What a candidate adds to the latency of the direct path at a fixed rate.
+"""Percentiles of latency, and what a candidate adds to the direct path's at a fixed rate.
 
-All messages of all rounds go into one histogram per candidate, and its percentiles speak for the candidate. The machine's
-own pauses are in it: each delays several messages in a row, and the slowest thousandth consists of such messages, which lie
-in some of the samples. The median of the samples' own percentiles would step over them, and be no percentile of all messages.
-Candidates take turns, so that pauses hit everybody alike; but who has how many in few rounds is chance. So the spread of p99.9
-is wide, and only a difference beyond it is called one."""
+Of what is added, a round's percentiles are those of its sample, and the figure is the median of the rounds, as everywhere
+else. A sample has some thousand messages, of which several are beyond even its p99.9. All rounds' messages on one heap would
+have another p99: on this machine pauses that are no candidate's doing delay a few messages in a hundred of one sample and
+hardly any of the next; that of a heap is either side of them, as few samples happened to fall. The tables have the heap's
+percentiles, with the worst message of all."""
 
 import bisect
 import itertools
-from collections.abc import Iterable
+import statistics
+from collections.abc import Callable, Iterable
 
 from . import BenchmarkFailure, bootstrap, summary
 
@@ -16,35 +17,12 @@ PERCENTILES = {"p50": 500, "p99": 990, "p99.9": 999}
 """As the tables call them, and how many of a thousand messages take no longer."""
 
 
-class Merged:
-    """The histograms of several rounds, to be put together in any selection. `samples` are one candidate's, by round."""
-
-    def __init__(self, samples: dict[int, dict]):
-        buckets = {number: dict(buckets_of(sample)) for number, sample in samples.items()}
-        self.rounds = sorted(buckets)
-        self._values = sorted(set(itertools.chain.from_iterable(buckets.values())))
-        self._up_to = {
-            number: list(itertools.accumulate(counts.get(value, 0) for value in self._values))
-            for number, counts in buckets.items()}
-        """By round, how many messages took no longer than each of the values."""
-        self._known: dict[tuple[int, tuple[int, ...]], float] = {}
-        """Percentiles that were asked for. A bootstrap draws the same rounds over and over."""
-
-    def percentile(self, thousandths: int, rounds: Iterable[int]) -> float:
-        """In microseconds: the lowest value that so many of a thousand messages don't exceed. A round counts as often as it
-        is named."""
-        key = thousandths, tuple(sorted(rounds))
-        if key not in self._known:
-            self._known[key] = self._percentile(*key)
-        return self._known[key]
-
-    def _percentile(self, thousandths: int, rounds: tuple[int, ...]) -> float:
-        drawn = [self._up_to[number] for number in rounds]
-        rank = -(-sum(counts[-1] for counts in drawn) * thousandths // 1000)
-        # Added up only where the search looks, in ten places of a thousand: a page asks for some ten thousand percentiles.
-        index = bisect.bisect_left(
-            range(len(self._values)), rank, key=lambda index: sum(counts[index] for counts in drawn))
-        return self._values[index] / 1000
+def percentile(samples: Iterable[dict], thousandths: int) -> float:
+    """In microseconds: the lowest value that so many of a thousand messages of all samples don't exceed."""
+    buckets = sorted(itertools.chain.from_iterable(map(buckets_of, samples)))
+    up_to = list(itertools.accumulate(count for _, count in buckets))
+    value, _ = buckets[bisect.bisect_left(up_to, -(-up_to[-1] * thousandths // 1000))]
+    return value / 1000
 
 
 def buckets_of(sample: dict) -> list[list[int]]:
@@ -61,9 +39,11 @@ class Comparison:
 
     def __init__(self, samples: list[dict], table: str, work: str):
         self._of = {
-            name: Merged(summary.rounds_of(samples, table, work, name))
+            name: {
+                number: {one: percentile([sample], one) for one in PERCENTILES.values()}
+                for number, sample in summary.rounds_of(samples, table, work, name).items()}
             for name in summary.candidates_of(samples, table, work)}
-        common = set.intersection(*(set(one.rounds) for one in self._of.values())) if "direct" in self._of else set()
+        common = set.intersection(*(set(one) for one in self._of.values())) if "direct" in self._of else set()
         self.rounds = sorted(common)
         self.candidates = [name for name in self._of if name != "direct"] if common else []
 
@@ -78,10 +58,11 @@ class Comparison:
         """Of how much more one candidate adds than the best of the others, whoever that is; less, where it is negative."""
         return self._spread(lambda drawn: max(self._between(candidate, other, thousandths, drawn) for other in others))
 
-    def _spread(self, figure) -> bootstrap.Spread:
+    def _spread(self, figure: Callable[[list[int]], float]) -> bootstrap.Spread:
         return bootstrap.spread(self.rounds, figure)
 
     def _between(self, candidate: str, other: str, thousandths: int, rounds: list[int]) -> float:
         """The rounds may repeat, and are the same for both."""
-        ours, theirs = (self._of[name].percentile(thousandths, rounds) for name in (candidate, other))
+        ours, theirs = (
+            statistics.median(self._of[name][number][thousandths] for number in rounds) for name in (candidate, other))
         return ours - theirs

@@ -31,8 +31,7 @@ def work_rows(samples: list[dict], table: str, work: works.Work) -> list[list[st
         efficiency = summary.median(mine, summary.per_cpu_second)
         times = "–"
         if "latencyNanoseconds" in next(iter(mine.values())):
-            merged = latency.Merged(mine)
-            percentiles = [merged.percentile(thousandths, merged.rounds) for thousandths in latency.PERCENTILES.values()]
+            percentiles = [latency.percentile(mine.values(), thousandths) for thousandths in latency.PERCENTILES.values()]
             times = " / ".join(f"{value:.0f}" for value in (*percentiles, summary.worst(mine)))
         cost = "–"
         against = "–"

@@ -41,10 +41,10 @@ class Section:
         self._origin_place.close()
 
     def measure_round(self, number: int) -> None:
-        """Every work once, memory, and what grows."""
+        """What is in this round of the works, memory, and what grows."""
         for profile in PROFILES:
             # Those that want the same settings, with every candidate running from the first to the last of them.
-            chosen = [work for work in self._wanted.works(self.table) if work.profile == profile]
+            chosen = [work for work in self._wanted.works_of_round(self.table, number) if work.profile == profile]
             names = [
                 name for name in self._wanted.candidates()
                 if any(takes_part(name, work, self.table) for work in chosen)]

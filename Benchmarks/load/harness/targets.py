@@ -50,7 +50,7 @@ RATIOS = {
 WHERE = {"clear": "clear", "mtls": "mTLS pair"}
 PROCESS_LIMITS = {"residentBytes": ("resident", 16), "anonymousBytes": ("anonymous", 2.5)}
 """MiB of an idle process."""
-AROUND, WITHOUT, PARTS = "around libssl", "without TLS", "libssl's handshakes and the sockets alone"
+AROUND, WITHOUT, PARTS = "around libssl", "without TLS", "libssl and the sockets alone"
 """What the floors of pairs with mutual TLS are."""
 NO_LIMIT = " (not a limit)"
 """Behind a floor that the sidecar or the best peer is ahead of."""

@@ -2,8 +2,9 @@
 
 import fnmatch
 
-from . import memory, works
+from . import memory
 from .candidates import FLOORS, PEERS, Programs
+from .works import FULL, QUICK, UNTARGETED_ROUNDS, Work
 
 
 class Wanted:
@@ -32,9 +33,18 @@ class Wanted:
         """Whether it is measured in this round."""
         return self.other(table, "memory") and number < (1 if self._is_quick else memory.ROUNDS)
 
-    def works(self, table: str) -> list[works.Work]:
-        chosen = works.FULL if self._globs or not self._is_quick else works.QUICK
+    def works(self, table: str) -> list[Work]:
+        chosen = FULL if self._globs or not self._is_quick else QUICK
         return [work for work in chosen if not self._globs or self._named(table, work.name)]
+
+    def works_of_round(self, table: str, number: int) -> list[Work]:
+        """What is asked for by name is in each, with all that it has."""
+        chosen = self.works(table)
+        if self._globs:
+            return chosen
+        return [
+            work if work.has_target else work.without_floors() for work in chosen
+            if work.has_target or number < UNTARGETED_ROUNDS]
 
     def candidates(self) -> list[str]:
         if self._candidates:

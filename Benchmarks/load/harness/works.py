@@ -6,7 +6,11 @@ import dataclasses
 
 TLS_FLOOR = "floor-tls"
 HANDSHAKES = "floor-handshakes"
+ONE_RELAY = "floor-relay"
+"""A single relay in the clear, also where everybody else is a pair."""
 MESSAGE_FLOORS = ("floor-epoll", "floor-io_uring+ready")
+UNTARGETED_ROUNDS = 5
+"""Of a whole run's rounds so many have the works without a target, and these without floors."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +21,7 @@ class Work:
     arguments: tuple[str, ...]
     length: float = 1.0
     """A sample of it takes so many times as long as others."""
+    has_target: bool = True
     real_time: bool = False
     """Whether everybody who takes part runs ahead of all else on the machine (processes.real_time)."""
     clear_floors: tuple[str, ...] = ()
@@ -28,6 +33,9 @@ class Work:
     def floors(self, table: str) -> tuple[str, ...]:
         return self.mtls_floors if table == "mtls" else self.clear_floors
 
+    def without_floors(self) -> "Work":
+        return dataclasses.replace(self, clear_floors=(), mtls_floors=())
+
     def parts(self, table: str) -> tuple[str, ...]:
         return self.mtls_parts if table == "mtls" else ()
 
@@ -35,7 +43,7 @@ class Work:
 def messages(connections: int, size: int) -> Work:
     return Work(
         name=f"pingpong-{connections}x{size}", title=f"round trips, {connections} × {size_text(size)}",
-        profile="messages", clear_floors=MESSAGE_FLOORS, mtls_floors=(TLS_FLOOR, *MESSAGE_FLOORS),
+        profile="messages", has_target=connections == 64, clear_floors=MESSAGE_FLOORS, mtls_floors=(TLS_FLOOR, *MESSAGE_FLOORS),
         arguments=("pingpong", "--connections", str(connections), "--bytes", str(size)))
 
 
@@ -47,17 +55,17 @@ def bulk(streams: int, direction: str) -> Work:
 
 
 def rate(messages_per_second: int) -> Work:
-    """A sample lasts for several half seconds: so long after a burst a proxy may give memory back, and what that does to
+    """A sample lasts for two half seconds and more: so long after a burst a proxy may give memory back, and what that does to
     messages belongs to their latency."""
     return Work(
         name=f"rate-{messages_per_second}", title=f"open loop, {messages_per_second} messages/s",
-        profile="messages", length=8, real_time=True, clear_floors=("floor-epoll",),
+        profile="messages", length=6, real_time=True, clear_floors=("floor-epoll",),
         arguments=("rate", "--rate", str(messages_per_second), "--connections", "64", "--bytes", "64"))
 
 
 CONNECT = Work(
     name="connect", title="new connections", profile="messages", clear_floors=("floor-epoll", "floor-io_uring"),
-    mtls_parts=(HANDSHAKES, "floor-epoll"), arguments=("connect", "--concurrency", "16"))
+    mtls_parts=(HANDSHAKES, ONE_RELAY), arguments=("connect", "--concurrency", "16"))
 
 
 def size_text(size: int) -> str:

@@ -7,7 +7,7 @@ import pathlib
 import unittest
 from unittest import mock
 
-from harness import BenchmarkFailure, bootstrap, growth, memory, rounds, run, works
+from harness import BenchmarkFailure, bootstrap, growth, memory, rounds, run, targets, works
 from harness.candidates import Candidate, Programs
 from harness.wanted import Wanted
 
@@ -45,6 +45,20 @@ class WantedTests(unittest.TestCase):
         quick = wanted(quick=True)
         self.assertEqual(quick.works("clear"), works.QUICK)
         self.assertFalse(any(quick.other(table, "memory") for table in ("clear", "mtls")))
+
+    def test_works_without_a_target_are_in_the_first_rounds(self):
+        def rounds(some: Wanted, name: str) -> list[int]:
+            return [number for number in range(run.ROUNDS) if name in (one.name for one in some.works_of_round("mtls", number))]
+
+        every = list(range(run.ROUNDS))
+        self.assertEqual(rounds(wanted(), "pingpong-512x64"), every[:works.UNTARGETED_ROUNDS])
+        self.assertEqual(rounds(wanted(), "pingpong-64x64"), every)
+        self.assertEqual(rounds(wanted(["mtls/pingpong-512x64"]), "pingpong-512x64"), every)
+        floors = {work.name: work.floors("mtls") for work in wanted().works_of_round("mtls", 0)}
+        self.assertEqual((floors["pingpong-512x64"], floors["pingpong-64x64"]), ((), works.messages(64, 64).floors("mtls")))
+        self.assertNotEqual(wanted(["*"]).works_of_round("mtls", 0)[0].floors("mtls"), ())
+        targeted = {name for table in targets.RATIOS.values() for names in table.values() for name in names}
+        self.assertEqual({work.name for work in works.FULL if work.has_target}, targeted | {works.LATENCY.name})
 
     def test_memory_is_in_the_first_rounds_and_in_one_of_a_quick_run(self):
         def measured(some: Wanted) -> list[int]:
@@ -202,7 +216,7 @@ class OrderTests(unittest.TestCase):
 
     def test_a_latency_sample_lasts_for_what_proxies_do_every_half_second(self):
         quick = next(work for work in works.QUICK if work.name == works.LATENCY.name)
-        self.assertGreater(run.SECONDS * works.LATENCY.length, 3 * 0.5)
+        self.assertGreater(run.SECONDS * works.LATENCY.length, 2 * 0.5)
         self.assertGreater(run.QUICK_SECONDS * quick.length, 0.5)
 
     def test_a_floor_only_does_its_own_kind_of_work(self):
@@ -217,7 +231,7 @@ class OrderTests(unittest.TestCase):
 
     def test_each_table_has_floors_of_its_own(self):
         load = Recorder()
-        floors = ("floor-epoll", "floor-handshakes", "floor-io_uring+ready", "floor-tls")
+        floors = ("floor-epoll", "floor-handshakes", "floor-io_uring+ready", "floor-relay", "floor-tls")
         candidates = [Candidate(name, (1,), []) for name in ("sidecar", *floors)]
 
         def present(work: works.Work, table: str) -> list[str]:
@@ -226,7 +240,7 @@ class OrderTests(unittest.TestCase):
             return sorted(name for _, name in load.done)
 
         self.assertEqual(present(works.CONNECT, "clear"), ["floor-epoll", "sidecar"])
-        self.assertEqual(present(works.CONNECT, "mtls"), ["floor-epoll", "floor-handshakes", "floor-tls", "sidecar"])
+        self.assertEqual(present(works.CONNECT, "mtls"), ["floor-handshakes", "floor-relay", "floor-tls", "sidecar"])
         self.assertEqual(present(self.work, "mtls"), ["floor-epoll", "floor-io_uring+ready", "floor-tls", "sidecar"])
 
     def test_what_needs_no_generator_is_measured_without(self):
