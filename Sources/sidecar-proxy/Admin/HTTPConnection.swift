@@ -62,6 +62,10 @@ final class HTTPConnection: ChannelInboundHandler {
 
   /// What is wrong with a request's head.
   static func refusal(_ head: HTTPRequestHead) -> HTTPResponse? {
+    let hosts = head.headers["Host"].count
+    guard hosts == 1 || (hosts == 0 && head.version == .http1_0) else {
+      return .text(.badRequest, "a request has one Host header (RFC 9112 section 3.2)")
+    }
     guard head.uri.utf8.count <= EndpointLimits.uriBytesMax else { return .text(.uriTooLong, "the target is too long") }
     let headerBytes = head.headers.reduce(0) { $0 + $1.name.utf8.count + $1.value.utf8.count }
     guard head.headers.count <= EndpointLimits.headersMax, headerBytes <= EndpointLimits.headerBytesMax else {

@@ -12,11 +12,20 @@ struct HTTPRequest: Sendable {
   var query: [(name: String, value: String)]
   var headers: HTTPHeaders
 
-  /// Nothing here needs percent-encoding, so that none is decoded: an encoded path is an unknown one.
+  /// Nothing here needs percent-encoding, so that none is decoded: an encoded path is an unknown one. A target in
+  /// absolute form brings its own host, which is the one that counts (RFC 9112 section 3.2.2).
   init(method: HTTPMethod, uri: String, headers: HTTPHeaders) {
     self.method = method
     self.headers = headers
-    let parts = uri.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+    var target = Substring(uri)
+    if let scheme = ["http://", "https://"].first(where: { uri.lowercased().hasPrefix($0) }) {
+      let rest = uri.dropFirst(scheme.count)
+      let authority = rest.prefix { $0 != "/" && $0 != "?" }
+      self.headers.replaceOrAdd(name: "Host", value: String(authority))
+      target = rest.dropFirst(authority.count)
+      if !target.hasPrefix("/") { target = "/" + target }
+    }
+    let parts = target.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
     path = String(parts.first ?? "")
     query = (parts.count > 1 ? parts[1] : "").split(separator: "&").map { pair in
       let sides = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
