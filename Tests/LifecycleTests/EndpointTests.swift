@@ -80,10 +80,12 @@ struct EndpointTests {
     arguments: ["http://x/hello", "HTTP://x:15020/hello", "http://x/hello?a=b"])
   func absolute(target: String) throws {
     #expect(try Client().status("GET \(target) HTTP/1.1\r\nHost: y\r\n\r\n") == 200)
-    #expect(try Client().status("GET \(target.replacing("hello", with: "nothing")) HTTP/1.1\r\nHost: y\r\n\r\n") == 404)
+    let unknown = target.replacing("hello", with: "nothing")
+    #expect(try Client().status("GET \(unknown) HTTP/1.1\r\nHost: y\r\n\r\n") == 404)
   }
 
-  @Test("The host of an absolute target is the one that counts", arguments: ["http://127.0.0.1/a", "http://127.0.0.1?q"])
+  @Test(
+    "The host of an absolute target is the one that counts", arguments: ["http://127.0.0.1/a", "http://127.0.0.1?q"])
   func absoluteHost(target: String) {
     let request = HTTPRequest(method: .GET, uri: target, headers: ["Host": "evil.example"])
     #expect(request.headers["Host"] == ["127.0.0.1"] && request.path == (target.hasSuffix("a") ? "/a" : "/"))
@@ -164,11 +166,14 @@ struct EndpointTests {
       ("POST /act HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
       ("GET /" + String(repeating: "a", count: EndpointLimits.uriBytesMax) + " HTTP/1.1\r\nHost: x\r\n\r\n", 414),
       (
-        "GET /hello HTTP/1.1\r\nHost: x\r\n" + String(repeating: "a: b\r\n", count: EndpointLimits.headersMax + 1) + "\r\n",
+        "GET /hello HTTP/1.1\r\nHost: x\r\n" + String(repeating: "a: b\r\n", count: EndpointLimits.headersMax + 1)
+          + "\r\n",
         431
       ),
       (
-        "GET /hello HTTP/1.1\r\nHost: x\r\na: " + String(repeating: "b", count: EndpointLimits.headerBytesMax) + "\r\n\r\n", 431
+        "GET /hello HTTP/1.1\r\nHost: x\r\na: " + String(repeating: "b", count: EndpointLimits.headerBytesMax)
+          + "\r\n\r\n",
+        431
       ),
       ("POST /act HTTP/1.1\r\nHost: x\r\nContent-Length: \(EndpointLimits.bodyBytesMax + 1)\r\n\r\n", 413),
       ("POST /act HTTP/1.1\r\nHost: x\r\nContent-Length: 9223372036854775807\r\n\r\n", 413),

@@ -6,6 +6,8 @@
 struct input input;
 struct output output;
 
+enum { SESSIONS_MAX = 128 };
+
 /// The last one that a server gave.
 static SSL_SESSION *session;
 
@@ -59,6 +61,8 @@ SSL_CTX *make_context(const struct identity *own) {
   SSL_CTX_set_session_id_context(context, (const unsigned char *)"floor", 5);
   if (own->terminates) {
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_SERVER);
+    // Some more than are under way at a time. The default of 20,480 goes on taking memory throughout a sample.
+    SSL_CTX_sess_set_cache_size(context, SESSIONS_MAX);
   } else {
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
     SSL_CTX_sess_set_new_cb(context, keep_session);

@@ -76,9 +76,11 @@ static void start_workers(unsigned count) {
 
 int main(int count, char **arguments) {
   if (count == 9 && strcmp(arguments[1], "handshakes") == 0) {
-    char **own = arguments + 3, **other = own + 3;
+    char **own = arguments + 3, **other = own + 3, *end;
+    double seconds = strtod(arguments[2], &end);
+    if (*end != 0 || !(seconds > 0)) refuse();
     run_handshakes(
-        atof(arguments[2]), &(struct identity){false, own[0], own[1], own[2]},
+        seconds, &(struct identity){false, own[0], own[1], own[2]},
         &(struct identity){true, other[0], other[1], other[2]});
     return 0;
   }

@@ -13,13 +13,16 @@ from collections.abc import Callable
 from . import BenchmarkFailure, processes
 from .places import Place
 from .settings import Identity, Leg, envoy, floor, haproxy, nginx, sidecar
-from .works import HANDSHAKES, ONE_RELAY, TLS_FLOOR, Work
+from .works import HANDSHAKES, TLS_FLOOR, Work
 
 CLIENT = "spiffe://cluster.local/ns/bench/sa/client"
 SERVER = "spiffe://cluster.local/ns/bench/sa/server"
 
+ANSWER_SECONDS = 60.0
+"""More than its time that a floor without servers is waited for."""
+
 PEERS = ("haproxy", "nginx", "envoy")
-FLOORS = ("floor-epoll", "floor-io_uring", "floor-io_uring+ready", "floor-splice", TLS_FLOOR, HANDSHAKES, ONE_RELAY)
+FLOORS = ("floor-epoll", "floor-io_uring", "floor-io_uring+ready", "floor-splice", TLS_FLOOR, HANDSHAKES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +67,9 @@ def takes_part(name: str, work: Work, table: str) -> bool:
     that the command line makes up are for what others of their kind do."""
     if not name.startswith("floor-"):
         return True
-    floors = (*work.floors(table), *work.parts(table))
+    if name == HANDSHAKES:
+        return name == work.part(table)
+    floors = work.floors(table)
     return name in floors or name not in FLOORS and kind_of(name) in map(kind_of, floors)
 
 
@@ -118,14 +123,13 @@ class Starter:
 
     def start(self, name: str, profile: str, mutual_tls: bool, workers: int = 1, cores: set[int] | None = None,
               connections: int = 4_000, **options) -> Candidate:
-        """Starts a candidate by its name; with mutual TLS, a pair of it: the one that terminates first. A floor that is a
-        single relay is one there as well."""
+        """Starts a candidate by its name; with mutual TLS, a pair of it: the one that terminates first."""
         if name == HANDSHAKES:
             return Candidate(name, (), [], alone=self._shake_hands)
         command, program = self._kind(name)
         routes_in = tuple((self.ports.take(), target) for target in self.targets)
         legs = [Leg(f"{name}-{profile}", routes_in, profile)]
-        if mutual_tls and name != ONE_RELAY:
+        if mutual_tls:
             client, server = self._identity_pair()
             routes_out = tuple((self.ports.take(), port) for port, _ in routes_in)
             legs = [
@@ -158,8 +162,12 @@ class Starter:
 
     def _shake_hands(self, seconds: float) -> dict:
         command = floor.handshakes(self.programs.floor, self.place, seconds, *self._identity_pair())
-        done = subprocess.run(
-            self.place.command(command), capture_output=True, text=True, preexec_fn=processes.on_cores(self.cores))
+        try:
+            done = subprocess.run(
+                self.place.command(command), capture_output=True, text=True, timeout=seconds + ANSWER_SECONDS,
+                preexec_fn=processes.on_cores(self.cores))
+        except subprocess.TimeoutExpired:
+            raise BenchmarkFailure(f"{HANDSHAKES} never ended") from None
         if done.returncode != 0:
             raise BenchmarkFailure(f"{HANDSHAKES}: {done.stderr.strip()}")
         found = json.loads(done.stdout)

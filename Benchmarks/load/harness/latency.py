@@ -3,8 +3,9 @@
 Of what is added, a round's percentiles are those of its sample, and the figure is the median of the rounds, as everywhere
 else. A sample has some thousand messages, of which several are beyond even its p99.9. All rounds' messages on one heap would
 have another p99: on this machine pauses that are no candidate's doing delay a few messages in a hundred of one sample and
-hardly any of the next; that of a heap is either side of them, as few samples happened to fall. The tables have the heap's
-percentiles, with the worst message of all."""
+hardly any of the next; that of a heap is either side of them, as few samples happened to fall. But what a candidate itself does
+in less than half of the samples only shows on the heap, so that its figure stands beside the median's and nothing is decided
+against it. The tables of all rows have the heap's percentiles, with the worst message of all."""
 
 import bisect
 import itertools
@@ -38,11 +39,13 @@ class Comparison:
     """The candidates at one work, and the rounds in which all of them and the direct path were measured."""
 
     def __init__(self, samples: list[dict], table: str, work: str):
+        self._samples = {
+            name: summary.rounds_of(samples, table, work, name) for name in summary.candidates_of(samples, table, work)}
         self._of = {
             name: {
                 number: {one: percentile([sample], one) for one in PERCENTILES.values()}
-                for number, sample in summary.rounds_of(samples, table, work, name).items()}
-            for name in summary.candidates_of(samples, table, work)}
+                for number, sample in found.items()}
+            for name, found in self._samples.items()}
         common = set.intersection(*(set(one) for one in self._of.values())) if "direct" in self._of else set()
         self.rounds = sorted(common)
         self.candidates = [name for name in self._of if name != "direct"] if common else []
@@ -50,6 +53,12 @@ class Comparison:
     def added(self, candidate: str, thousandths: int) -> float:
         """Microseconds."""
         return self._between(candidate, "direct", thousandths, self.rounds)
+
+    def added_of_all(self, candidate: str, thousandths: int) -> float:
+        """Between the percentiles of all messages of all rounds, in microseconds."""
+        ours, theirs = (
+            percentile([self._samples[name][number] for number in self.rounds], thousandths) for name in (candidate, "direct"))
+        return ours - theirs
 
     def added_spread(self, candidate: str, thousandths: int) -> bootstrap.Spread:
         return self._spread(lambda drawn: self._between(candidate, "direct", thousandths, drawn))

@@ -83,8 +83,9 @@ def about(results: dict) -> str:
     where = "in a virtual machine" if machine["isVirtual"] else "on bare metal"
     network = "a network namespace of its own" if options["ownNetwork"] else "the host's network namespace"
     lines = [
-        f"{results['begun'][:10]}, `{'make bench-quick' if options['quick'] else 'make bench'}`, {options['rounds']} rounds, "
-        f"{options['seconds']:g} s a sample, in {network}.",
+        f"{results['begun'][:10]}, `{'make bench-quick' if options['quick'] else 'make bench'}`, {options['rounds']} rounds ("
+        f"works without a target {works.UNTARGETED_ROUNDS}), {options['seconds']:g} s a sample (fixed rate "
+        f"{options['seconds'] * works.LATENCY.length:g} s), in {network}.",
         f"{machine['processor']}, {machine['cores']} cores, {machine['memoryBytes'] / 2**30:.0f} GiB, {where}; Linux "
         f"{machine['kernel']}, {machine['congestionControl']} congestion control.", report.repeated_text(results), ""]
     names = ["sidecar", "haproxy", "nginx", "envoy", "openssl"]

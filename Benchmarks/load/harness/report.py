@@ -37,7 +37,7 @@ def work_rows(samples: list[dict], table: str, work: works.Work) -> list[list[st
         against = "–"
         if efficiency:
             cost = f"{2**30 / efficiency * 1000:.0f} ms/GiB" if unit == "bytes" else f"{1e6 / efficiency:.1f} µs"
-            if name != "sidecar" and (ours := summary.rounds_of(samples, table, work.name, "sidecar")):
+            if name not in ("sidecar", work.part(table)) and (ours := summary.rounds_of(samples, table, work.name, "sidecar")):
                 pair = summary.Ratio(ours, mine, summary.per_cpu_second)
                 against = f"{pair.of_medians:.2f} ({pair.low:.2f}–{pair.high:.2f})"
         rows.append([

@@ -6,8 +6,6 @@ import dataclasses
 
 TLS_FLOOR = "floor-tls"
 HANDSHAKES = "floor-handshakes"
-ONE_RELAY = "floor-relay"
-"""A single relay in the clear, also where everybody else is a pair."""
 MESSAGE_FLOORS = ("floor-epoll", "floor-io_uring+ready")
 UNTARGETED_ROUNDS = 5
 """Of a whole run's rounds so many have the works without a target, and these without floors."""
@@ -27,17 +25,18 @@ class Work:
     clear_floors: tuple[str, ...] = ()
     """The candidates that do this with a bare loop."""
     mtls_floors: tuple[str, ...] = (TLS_FLOOR,)
-    mtls_parts: tuple[str, ...] = ()
-    """Floors that do a part of it each: no pair is cheaper than all of them together."""
+    mtls_part: str | None = None
+    """The floor that does what a pair with mutual TLS has to do between its two proxies. What is left of the pair is a
+    single relay in the clear, the floor of that table."""
 
     def floors(self, table: str) -> tuple[str, ...]:
         return self.mtls_floors if table == "mtls" else self.clear_floors
 
     def without_floors(self) -> "Work":
-        return dataclasses.replace(self, clear_floors=(), mtls_floors=())
+        return dataclasses.replace(self, clear_floors=(), mtls_floors=(), mtls_part=None)
 
-    def parts(self, table: str) -> tuple[str, ...]:
-        return self.mtls_parts if table == "mtls" else ()
+    def part(self, table: str) -> str | None:
+        return self.mtls_part if table == "mtls" else None
 
 
 def messages(connections: int, size: int) -> Work:
@@ -65,7 +64,7 @@ def rate(messages_per_second: int) -> Work:
 
 CONNECT = Work(
     name="connect", title="new connections", profile="messages", clear_floors=("floor-epoll", "floor-io_uring"),
-    mtls_parts=(HANDSHAKES, ONE_RELAY), arguments=("connect", "--concurrency", "16"))
+    mtls_part=HANDSHAKES, arguments=("connect", "--concurrency", "16"))
 
 
 def size_text(size: int) -> str:

@@ -7,7 +7,7 @@ import pathlib
 import unittest
 from unittest import mock
 
-from harness import BenchmarkFailure, bootstrap, growth, memory, rounds, run, targets, works
+from harness import BenchmarkFailure, bootstrap, growth, memory, rounds, run, section, targets, works
 from harness.candidates import Candidate, Programs
 from harness.wanted import Wanted
 
@@ -59,6 +59,24 @@ class WantedTests(unittest.TestCase):
         self.assertNotEqual(wanted(["*"]).works_of_round("mtls", 0)[0].floors("mtls"), ())
         targeted = {name for table in targets.RATIOS.values() for names in table.values() for name in names}
         self.assertEqual({work.name for work in works.FULL if work.has_target}, targeted | {works.LATENCY.name})
+
+    def test_a_section_measures_the_works_of_its_round(self):
+        measured = []
+
+        def measure(number, chosen, *_):
+            measured.extend((number, work.name) for work in chosen)
+            return []
+
+        part = section.Section.__new__(section.Section)
+        part.table, part._wanted, part._results = "mtls", wanted(), {"settings": {}, "samples": []}
+        part._place, part._starter, part._origin, part._load, part._note = mock.MagicMock(), None, None, None, None
+        with (mock.patch.object(section, "Running"), mock.patch.object(rounds, "measure_round", measure),
+              mock.patch.object(Wanted, "memory", return_value=False), mock.patch.object(Wanted, "other", return_value=False)):
+            for number in range(run.ROUNDS):
+                part.measure_round(number)
+        everything, late = ([name for of, name in measured if of == number] for number in (0, run.ROUNDS - 1))
+        self.assertEqual(sorted(everything), sorted(work.name for work in works.FULL))
+        self.assertEqual(sorted(late), sorted(work.name for work in works.FULL if work.has_target))
 
     def test_memory_is_in_the_first_rounds_and_in_one_of_a_quick_run(self):
         def measured(some: Wanted) -> list[int]:
@@ -231,7 +249,7 @@ class OrderTests(unittest.TestCase):
 
     def test_each_table_has_floors_of_its_own(self):
         load = Recorder()
-        floors = ("floor-epoll", "floor-handshakes", "floor-io_uring+ready", "floor-relay", "floor-tls")
+        floors = ("floor-epoll", "floor-handshakes", "floor-io_uring+ready", "floor-tls")
         candidates = [Candidate(name, (1,), []) for name in ("sidecar", *floors)]
 
         def present(work: works.Work, table: str) -> list[str]:
@@ -240,7 +258,7 @@ class OrderTests(unittest.TestCase):
             return sorted(name for _, name in load.done)
 
         self.assertEqual(present(works.CONNECT, "clear"), ["floor-epoll", "sidecar"])
-        self.assertEqual(present(works.CONNECT, "mtls"), ["floor-handshakes", "floor-relay", "floor-tls", "sidecar"])
+        self.assertEqual(present(works.CONNECT, "mtls"), ["floor-handshakes", "floor-tls", "sidecar"])
         self.assertEqual(present(self.work, "mtls"), ["floor-epoll", "floor-io_uring+ready", "floor-tls", "sidecar"])
 
     def test_what_needs_no_generator_is_measured_without(self):

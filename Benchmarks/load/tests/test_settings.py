@@ -27,9 +27,6 @@ class FloorTests(unittest.TestCase):
         self.assertEqual(self.arguments("epoll", terminates=CLIENT), ["epoll", "1", "2"])
         self.assertEqual(self.arguments("epoll", originates=CLIENT), ["epoll", "1", "2"])
 
-    def test_a_single_relay_is_the_loop_with_the_cheapest_connections(self):
-        self.assertEqual(self.arguments("relay"), ["io_uring", "1", "2"])
-
     def test_with_tls(self):
         files = ["client.crt", "client.key", "ca.crt"]
         self.assertEqual(self.arguments("tls", terminates=CLIENT), ["tls-terminate", "1", "2", *files])

@@ -12,9 +12,6 @@ from ..places import Place
 def command(leg: Leg, place: Place, kind: str) -> list[str]:
     (port, target), = leg.routes[:1]
     files = []
-    if kind == "relay":
-        # Whose new connections are the cheapest.
-        kind = "io_uring"
     if kind.startswith("tls"):
         kind = kind.replace("tls", "tls-terminate" if leg.terminates else "tls-originate", 1)
         identity = leg.terminates or leg.originates
