@@ -38,6 +38,7 @@ def show(options: argparse.Namespace) -> None:
     found = results.load(options.results)
     earlier = results.load(options.compare) if options.compare else None
     if earlier:
+        again.check_two_runs(earlier, found)
         headings, rows = again.table(earlier, found)
         report.print_table(headings, rows)
         print(f"\n{again.summary_text(rows)}")

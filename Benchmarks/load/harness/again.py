@@ -4,7 +4,7 @@ are compared as they are shown, so that a single page of memory makes no differe
 
 import re
 
-from . import targets
+from . import BenchmarkFailure, targets
 from .bootstrap import UNKNOWN, Spread, agreement, agreements_text
 
 HEADINGS = ["work", "one run", "the next", "spreads", "figures within the other's"]
@@ -17,6 +17,12 @@ def table(earlier: dict, later: dict) -> tuple[list[str], list[list[str]]]:
     """The targets of both, row by row: figures with their own spreads, and by each criterion whether they agree."""
     before = {row.title: row for row in targets.rows(earlier)}
     return HEADINGS, [compared(before[row.title], row) for row in targets.rows(later) if row.title in before]
+
+
+def check_two_runs(earlier: dict, later: dict) -> None:
+    """A run held against itself agrees with it."""
+    if earlier["begun"] == later["begun"]:
+        raise BenchmarkFailure(f"both results are of the run that began at {later['begun']}; --compare wants those of another one")
 
 
 def compared(before: targets.Row, after: targets.Row) -> list[str]:

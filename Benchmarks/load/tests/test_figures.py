@@ -394,6 +394,11 @@ class AgainTests(unittest.TestCase):
         self.assertEqual(rows[0][again.SPREADS:], ["", ""])
         self.assertTrue(again.summary_text(rows).startswith("0 of 0 spreads overlap. Of 0 figures"))
 
+    def test_a_run_is_not_held_against_itself(self):
+        again.check_two_runs({"begun": "2026-01-01T10:00:00"}, {"begun": "2026-01-01T10:12:00"})
+        with self.assertRaisesRegex(BenchmarkFailure, "2026-01-01T10:00:00"):
+            again.check_two_runs({"begun": "2026-01-01T10:00:00"}, {"begun": "2026-01-01T10:00:00"})
+
     def test_settings_are_the_same_but_for_the_directory(self):
         first = self.results([1])
         self.assertTrue(again.has_same_settings(first, self.results([2], directory="sidecar-bench-b2")))
