@@ -7,7 +7,7 @@ import re
 from . import BenchmarkFailure, targets
 from .bootstrap import UNKNOWN, Spread, agreement, agreements_text
 
-HEADINGS = ["work", "one run", "the next", "spreads", "figures within the other's"]
+HEADINGS = ["work", "one run", "the next", "spreads", "figures within the other's", "met"]
 SPREADS, FIGURES = 3, 4
 """Columns."""
 BOTH, FIRST, NEXT, NEITHER = "both", "the first's", "the next one's", "neither"
@@ -27,7 +27,8 @@ def check_two_runs(earlier: dict, later: dict) -> None:
 
 def compared(before: targets.Row, after: targets.Row) -> list[str]:
     spreads = [row.bounds.rounded(row.digits) if row.bounds not in (None, UNKNOWN) else None for row in (before, after)]
-    return [after.title, figure(before), figure(after), agreement(*spreads), within(before, after, *spreads)]
+    verdicts = before.verdict if before.verdict == after.verdict else f"{before.verdict}, then {after.verdict}"
+    return [after.title, figure(before), figure(after), agreement(*spreads), within(before, after, *spreads), verdicts]
 
 
 def figure(row: targets.Row) -> str:

@@ -78,6 +78,11 @@ def kind_of(floor: str) -> str:
     return floor.split("+")[0]
 
 
+def process_count(name: str, workers: int) -> int:
+    """Of which a candidate consists. nginx has a master beside its workers; workers of the others but the floor's are threads."""
+    return workers + 1 if name == "nginx" else workers if name.startswith("floor-") else 1
+
+
 class Candidate:
     """A running candidate. `alone`: it has no ports and no servers, and does its work for so many seconds without the
     generator; what that came to is a sample."""
@@ -142,7 +147,8 @@ class Starter:
                     leg, workers=workers, connections=connections, program=program,
                     spare_ports=(self.ports.take(), self.ports.take()))
                 servers.append(processes.Server(
-                    leg.name, command(leg, self.place, **options), leg.routes[0][0], cores or self.cores, self.place))
+                    leg.name, command(leg, self.place, **options), leg.routes[0][0], cores or self.cores, self.place,
+                    count=process_count(name, workers)))
         except BaseException:
             for server in servers:
                 server.stop()

@@ -30,13 +30,15 @@ def one_round(starter: Starter, names: list[str], table: str, load: Load, number
         note(f"memory: idle processes, round {number + 1}")
         found += idle_processes(starter, names)
     note(f"memory: idle connections, {table}, round {number + 1}")
+    attempts = 1
     try:
         found += idle_connections(starter, names, table, load)
     except BenchmarkFailure as failure:
         # One in a hundred times nginx resets one of its two thousand. A run is too long to end for that, once.
         note(f"memory: again, since {failure}")
+        attempts = 2
         found += idle_connections(starter, names, table, load)
-    return [{"round": number, **one} for one in found]
+    return [{"round": number, "attempts": attempts, **one} for one in found]
 
 
 def idle_processes(starter: Starter, names: list[str]) -> list[dict]:

@@ -13,6 +13,7 @@ from . import BenchmarkFailure
 from .places import Place
 
 
+STARTING_SECONDS = 15
 STOPPING_SECONDS = 3
 """For a program to end by itself."""
 
@@ -65,7 +66,7 @@ def set_policy(pids: list[int], policy: int) -> None:
 
 
 def wait_for_port(port: int, process: subprocess.Popen, name: str, log: pathlib.Path) -> None:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + STARTING_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise BenchmarkFailure(f"{name} ended at once with status {process.returncode}: {tail(log)}")
@@ -85,7 +86,8 @@ class Server:
     """A program that listens until it is stopped. It leads a process group of its own, so that what it has started can be
     ended even when it is gone."""
 
-    def __init__(self, name: str, arguments: list[str], port: int, cores: set[int], place: Place):
+    def __init__(self, name: str, arguments: list[str], port: int, cores: set[int], place: Place, count: int = 1):
+        """`count`: of processes that it consists of once it has started."""
         self.name = name
         self.port = port
         self.log = place.outside(f"{name}-{port}.log")
@@ -96,9 +98,18 @@ class Server:
                 process_group=0)
         try:
             wait_for_port(port, self.process, name, self.log)
+            self._wait_for_processes(count)
         except BaseException:  # A signal to the benchmark is no reason to leave it behind.
             self.stop()
             raise
+
+    def _wait_for_processes(self, count: int) -> None:
+        """The first one may listen before the last has been forked, whose CPU would be nobody's."""
+        deadline = time.monotonic() + STARTING_SECONDS
+        while (found := len(self.pids)) < count:
+            if time.monotonic() > deadline:
+                raise BenchmarkFailure(f"{self.name} has {found} of its {count} processes: {tail(self.log)}")
+            time.sleep(0.005)
 
     @property
     def pids(self) -> list[int]:

@@ -91,9 +91,11 @@ def repeated_text(results: dict) -> str:
     samples = results["samples"] + results["growth"]
     repeated = [sample["candidate"] for sample in samples if sample["attempts"] > 1]
     whose = ", ".join(f"{repeated.count(name)} of {name}'s" for name in dict.fromkeys(repeated))
+    rounds = {(one["table"], one["round"]) for one in results["memory"] if "table" in one and one["attempts"] > 1}
     return (
-        f"{len(repeated)} of {len(samples)} samples were measured again, since nothing came through or the proxy got no "
-        f"CPU{': ' if whose else ''}{whose}.")
+        f"{len(repeated)} of {len(samples)} samples {'was' if len(repeated) == 1 else 'were'} measured again, since nothing came "
+        f"through or the proxy got no CPU{': ' if whose else ''}{whose}; and of the rounds of memory {len(rounds)}, since a held "
+        "connection was reset.")
 
 
 def memory_table(results: dict) -> tuple[list[str], list[list[str]]]:

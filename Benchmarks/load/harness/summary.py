@@ -82,10 +82,10 @@ class AgainstBest:
     spread: bootstrap.Spread
 
 
-def against_best(samples: list[dict], table: str, work: str, measure) -> AgainstBest | None:
-    """The sidecar. Which peer is best may change with the rounds that are drawn."""
+def against_best(samples: list[dict], table: str, work: str, measure, candidate: str = "sidecar") -> AgainstBest | None:
+    """A candidate. Which peer is best may change with the rounds that are drawn."""
     peer = best_peer(samples, table, work, measure)
-    ours = rounds_of(samples, table, work, "sidecar")
+    ours = rounds_of(samples, table, work, candidate)
     if peer is None or not ours:
         return None
     peers = [found for name in PEERS if (found := rounds_of(samples, table, work, name))]

@@ -94,17 +94,16 @@ def floor_text(samples: list[dict], table: str, name: str, ours: float) -> str:
     """The best floor against the best peer. With mutual TLS that is a loop around libssl, for reference, and beside it
     stands the best without TLS, or, where parts of the work are measured, what these come to together."""
     work = works.named(name)
-
-    def per_cpu_second(candidate: str) -> float | None:
-        return summary.median(summary.rounds_of(samples, table, name, candidate), summary.per_cpu_second)
-
-    best = per_cpu_second(summary.best_peer(samples, table, name, summary.per_cpu_second))
-    reached = {floor: found / best for floor in work.floors(table) if (found := per_cpu_second(floor))}
-    around = [ratio for floor, ratio in reached.items() if floor == TLS_FLOOR]
-    clear = [ratio for floor, ratio in reached.items() if floor != TLS_FLOOR]
-    texts = [ratio_text(max(around), AROUND, ours)] if around else []
-    if clear:
-        texts.append(ratio_text(max(clear), WITHOUT if table == "mtls" else "", ours))
+    reached = {
+        floor: found for floor in work.floors(table)
+        if (found := summary.against_best(samples, table, name, summary.per_cpu_second, floor))}
+    around = [found for floor, found in reached.items() if floor == TLS_FLOOR]
+    clear = [found for floor, found in reached.items() if floor != TLS_FLOOR]
+    texts = []
+    for label, found in ((AROUND, around), (WITHOUT if table == "mtls" else "", clear)):
+        if found:
+            best = max(found, key=lambda one: one.ratio)
+            texts.append(ratio_text(best.ratio, best.spread, label, ours))
     if parts := parts_text(samples, table, work, ours):
         texts.append(parts)
     return "; ".join(texts)
@@ -129,13 +128,16 @@ def parts_text(samples: list[dict], table: str, work: works.Work, ours: float) -
     rounds = sorted(set(part).intersection(*relays, *peers))
     if not rounds:
         return ""
-    spread = bootstrap.spread(rounds, against_best)
-    return ratio_text(against_best(rounds), f"({spread.text('{:.2f}–{:.2f}')}) {PARTS}", ours)
+    return ratio_text(against_best(rounds), bootstrap.spread(rounds, against_best), PARTS, ours)
 
 
-def ratio_text(ratio: float, label: str, ours: float) -> str:
+def ratio_text(ratio: float, spread: Spread, label: str, ours: float) -> str:
     """`ours` is the sidecar's against the same peer. As far as the digits that are shown can tell."""
-    return f"{ratio:.2f}× {label}".strip() + (NO_LIMIT if round(ratio, 2) < max(1, round(ours, 2)) else "")
+    return f"{spread_text(ratio, spread)} {label}".strip() + (NO_LIMIT if round(ratio, 2) < max(1, round(ours, 2)) else "")
+
+
+def spread_text(ratio: float, spread: Spread) -> str:
+    return f"{ratio:.2f}×" if spread == bootstrap.UNKNOWN else f"{ratio:.2f}× ({spread.text('{:.2f}–{:.2f}')})"
 
 
 def latency_rows(samples: list[dict]) -> list[Row]:
@@ -184,7 +186,7 @@ def absolute(title: str, unit: str, wanted: float, measured: dict[str, sizes.Siz
     return Row(
         title=title, target=f"≤ {wanted:g} {unit}", value=f"{measured['sidecar'].median:.2f} {unit}",
         spread=spread.text("{:.2f}–{:.2f}"),
-        against=", ".join(f"{name} {size.median:.1f}" for name, size in measured.items() if name != "sidecar"),
+        against=", ".join(f"{name} {size.text(1)}" for name, size in measured.items() if name != "sidecar"),
         verdict=verdict(spread, wanted, higher_is_better=False), figure=measured["sidecar"].median,
         bounds=spread)
 
@@ -224,9 +226,14 @@ def growth_rows(samples: list[dict]) -> list[Row]:
         found.append(Row(
             title=f"growth: {growing.title}, {steps_text(growing.first or steps[0], steps[-1])}", target=f"≤ {FLAT}×",
             value=f"{value:.2f}×", spread=spread.text("{:.2f}–{:.2f}"),
-            against=f"{growth.PEER} {grown[growth.PEER][0]:.2f}×", verdict=verdict(spread, FLAT, higher_is_better=False),
-            floor=f"{grown[growth.FLOOR][0]:.2f}×" if growing.has_floor else "", figure=value, bounds=spread))
+            against=f"{growth.PEER} {spread_text(*grown[growth.PEER])}", verdict=verdict(spread, FLAT, higher_is_better=False),
+            floor=flat_floor_text(grown) if growing.has_floor else "", figure=value, bounds=spread))
     return found
+
+
+def flat_floor_text(grown: dict[str, tuple[float, Spread]]) -> str:
+    floor, *others = (round(grown[name][0], 2) for name in (growth.FLOOR, "sidecar", growth.PEER))
+    return spread_text(*grown[growth.FLOOR]) + (NO_LIMIT if floor > min(others) else "")
 
 
 def count_rows(allowed: dict[str, dict[str, int]]) -> list[Row]:

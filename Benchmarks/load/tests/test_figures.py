@@ -117,7 +117,7 @@ class VerdictTests(unittest.TestCase):
 
     def test_ratios(self):
         met, open_row, missed = (self.ratio_row(ours) for ours in ([140, 150, 160], [130, 150, 160], [110, 120, 139]))
-        self.assertEqual((met.verdict, met.value, met.against, met.floor), (targets.MET, "1.50×", "nginx", "1.60×"))
+        self.assertEqual((met.verdict, met.value, met.against, met.floor), (targets.MET, "1.50×", "nginx", "1.60× (1.60–1.60)"))
         self.assertEqual((open_row.verdict, open_row.spread), (targets.OPEN, "1.30–1.60"))
         self.assertEqual(missed.verdict, targets.MISSED)
 
@@ -152,11 +152,11 @@ class VerdictTests(unittest.TestCase):
 
     def test_the_limit_of_new_connections_is_a_handshake_and_the_cheapest_relay_together(self):
         # 100 per second are 10 ms each; 200 and 400 are 5 and 2.5.
-        limit = f"1.10× around libssl (not a limit); 1.33× (1.33–1.33) {targets.PARTS}"
+        limit = f"1.10× (1.10–1.10) around libssl (not a limit); 1.33× (1.33–1.33) {targets.PARTS}"
         self.assertEqual(self.connect_floor(120, tls=110, handshakes=200), limit)
         self.assertEqual(self.connect_floor(140, tls=110, handshakes=200), f"{limit} (not a limit)")
         # Without one of its parts there is none.
-        self.assertEqual(self.connect_floor(80, tls=110), "1.10× around libssl")
+        self.assertEqual(self.connect_floor(80, tls=110), "1.10× (1.10–1.10) around libssl")
         self.assertEqual(self.floor(80, "connect", tls=110, handshakes=200), "1.10× around libssl")
 
     def test_a_limit_has_the_spread_of_its_rounds(self):
@@ -194,7 +194,7 @@ class VerdictTests(unittest.TestCase):
         resident, anonymous, connection = targets.rows({"samples": [], "memory": memory, "growth": [], "counts": {}})
         self.assertEqual(
             (resident.value, resident.spread, resident.against, resident.verdict),
-            ("8.00 MiB", "8.00–16.00", "nginx 10.0", targets.MET))
+            ("8.00 MiB", "8.00–16.00", "nginx 10.0 (9.0–11.0)", targets.MET))
         self.assertEqual((anonymous.spread, anonymous.verdict), ("3.00–3.00", targets.MISSED))
         self.assertEqual((connection.title, connection.value), ("clear: one of 2,000 idle connections", "0.50 KiB"))
 
@@ -252,7 +252,7 @@ class GrowthTests(unittest.TestCase):
         rows = self.rows({64: [10, 10, 10], 1_000: [90] * 3, 9_900: [10, 11, 11]}, {1: [10, 10, 10], 2: [12, 14, 15]})
         held = rows["growth: round trip, 64 of the connections busy, 64 → 9,900"]
         self.assertEqual((held.value, held.spread, held.verdict), ("1.10×", "1.00–1.10", targets.MET))
-        self.assertEqual((held.against, held.floor), ("nginx 1.00×", "1.10×"))
+        self.assertEqual((held.against, held.floor), ("nginx 1.00× (1.00–1.00)", "1.10× (1.00–1.10) (not a limit)"))
         self.assertEqual(rows["growth: round trip, by workers, 1 → 2"].verdict, targets.MISSED)
         flat = self.rows({64: [10, 10, 10], 9_900: [10, 10, 10]}, {1: [10] * 3, 2: [10] * 3})
         self.assertEqual({row.verdict for row in flat.values()}, {targets.MET})
@@ -277,9 +277,11 @@ class ReportTests(unittest.TestCase):
     def test_samples_that_were_measured_again_are_told(self):
         results = {
             "samples": [{"attempts": 1, "candidate": "envoy"}, {"attempts": 3, "candidate": "sidecar"}],
-            "growth": [{"attempts": 2, "candidate": "nginx"}]}
+            "growth": [{"attempts": 2, "candidate": "nginx"}],
+            "memory": [{"table": "clear", "round": 2, "attempts": attempts} for attempts in (1, 2, 2)] + [{"round": 2}]}
         text = report.repeated_text(results)
-        self.assertTrue(text.startswith("2 of 3 samples") and text.endswith(": 1 of sidecar's, 1 of nginx's."), text)
+        self.assertTrue(text.startswith("2 of 3 samples were"), text)
+        self.assertIn(": 1 of sidecar's, 1 of nginx's; and of the rounds of memory 1,", text)
 
     def test_memory_of_a_connection_is_what_it_adds_to_the_process_with_one(self):
         samples = [
@@ -350,9 +352,9 @@ class AgainTests(unittest.TestCase):
         before, near, far = (self.results(ours) for ours in ([140, 150, 160], [155, 158, 170], [170, 180, 190]))
         self.assertEqual(
             again.table(before, near)[1],
-            [["clear: round trips, 64 × 64 B", "1.50× (1.40–1.60)", "1.58× (1.55–1.70)", bootstrap.OVERLAP, again.NEXT]])
+            [["clear: round trips, 64 × 64 B", "1.50× (1.40–1.60)", "1.58× (1.55–1.70)", bootstrap.OVERLAP, again.NEXT, targets.MET]])
         rows = again.table(before, far)[1]
-        self.assertEqual(rows[0][again.SPREADS:], [bootstrap.APART, again.NEITHER])
+        self.assertEqual(rows[0][again.SPREADS:], [bootstrap.APART, again.NEITHER, targets.MET])
         self.assertTrue(again.summary_text(rows).startswith("0 of 1 spreads overlap. Of 1 figures 0 of the first run's"))
 
     def test_a_figure_lies_within_the_spread_of_the_other_run_or_not(self):
@@ -375,23 +377,29 @@ class AgainTests(unittest.TestCase):
 
         rows = again.table(results([130, 140, 160]), results([140, 160, 165]))[1]
         self.assertEqual(rows[0], [
-            "clear: added latency, p50", "90 µs (80 to 110 µs)", "110 µs (90 to 115 µs)", bootstrap.OVERLAP, again.BOTH])
+            "clear: added latency, p50", "90 µs (80 to 110 µs)", "110 µs (90 to 115 µs)", bootstrap.OVERLAP, again.BOTH,
+            targets.OPEN])
 
     def test_figures_are_compared_as_they_are_shown(self):
         first, second = (
             {**self.results([1] * 3), "memory": held("sidecar", [size] * 3, anonymous=2.411)} for size in (8.001, 8.004))
         rows = again.table(first, second)[1]
-        self.assertEqual([row[-2:] for row in rows[-2:]], [[bootstrap.OVERLAP, again.BOTH]] * 2)
+        self.assertEqual([row[again.SPREADS:-1] for row in rows[-2:]], [[bootstrap.OVERLAP, again.BOTH]] * 2)
 
     def test_memory_is_compared_as_well(self):
         first, second = ({**self.results([1] * 3), "memory": held("sidecar", sizes)} for sizes in ([8, 9, 10], [9, 10, 11]))
         self.assertIn(
-            ["idle process, resident", "9.00 MiB (8.00–10.00)", "10.00 MiB (9.00–11.00)", bootstrap.OVERLAP, again.BOTH],
+            ["idle process, resident", "9.00 MiB (8.00–10.00)", "10.00 MiB (9.00–11.00)", bootstrap.OVERLAP, again.BOTH,
+             targets.MET],
             again.table(first, second)[1])
+
+    def test_a_verdict_that_changes_is_told(self):
+        rows = again.table(self.results([140, 150, 160]), self.results([110, 120, 139]))[1]
+        self.assertEqual(rows[0][-1], f"{targets.MET}, then {targets.MISSED}")
 
     def test_too_few_rounds_say_nothing(self):
         rows = again.table(self.results([140, 150]), self.results([240, 250]))[1]
-        self.assertEqual(rows[0][again.SPREADS:], ["", ""])
+        self.assertEqual(rows[0][again.SPREADS:], ["", "", targets.OPEN])
         self.assertTrue(again.summary_text(rows).startswith("0 of 0 spreads overlap. Of 0 figures"))
 
     def test_a_run_is_not_held_against_itself(self):
