@@ -9,6 +9,9 @@ import subprocess
 from . import BenchmarkFailure
 
 CLONE_NEWNET = 0x40000000
+has_own_network = False
+"""Whether this process is in a network namespace of its own."""
+
 CONGESTION_CONTROL = pathlib.Path("/proc/sys/net/ipv4/tcp_congestion_control")
 
 
@@ -29,9 +32,19 @@ def enter_own_network() -> bool:
     Tells whether it worked."""
     if ctypes.CDLL(None).unshare(CLONE_NEWNET) != 0:
         return False
+    global has_own_network
+    has_own_network = True
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     CONGESTION_CONTROL.write_text("reno")
     return True
+
+
+def forget_closed_connections() -> None:
+    """Ends what is in TIME_WAIT. A sample of new connections leaves ten thousand such sockets, whose timers expire together a
+    minute later, at two seconds' precision: a stall of 3 to 8 ms for whoever is measured then, and by the clock of a run that is
+    the same candidate each time. Where the kernel doesn't let ss(8) do it, they stay."""
+    if has_own_network:
+        subprocess.run(["ss", "--kill", "--tcp", "state", "time-wait"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def description() -> dict:

@@ -8,7 +8,7 @@ import random
 import subprocess
 from collections.abc import Sequence
 
-from . import BenchmarkFailure, processes
+from . import BenchmarkFailure, machine, processes
 from .candidates import Candidate, Programs, takes_part
 from .works import Work
 
@@ -77,6 +77,8 @@ def measure_round(
     for work in works:
         present = [candidate for candidate in candidates if takes_part(candidate.name, work, table)]
         busy = [pid for server in (origin, *present) for pid in server.pids]
+        if work.real_time:
+            machine.forget_closed_connections()
         with processes.real_time(busy) if work.real_time else contextlib.nullcontext():
             for candidate in in_turn(present, work.name, number):
                 sample = load.sample(work, candidate)

@@ -7,7 +7,7 @@ import pathlib
 import unittest
 from unittest import mock
 
-from harness import BenchmarkFailure, bootstrap, growth, memory, rounds, run, section, targets, works
+from harness import BenchmarkFailure, bootstrap, growth, machine, memory, rounds, run, section, targets, works
 from harness.candidates import Candidate, Programs
 from harness.wanted import Wanted
 
@@ -236,6 +236,19 @@ class OrderTests(unittest.TestCase):
         quick = next(work for work in works.QUICK if work.name == works.LATENCY.name)
         self.assertGreater(run.SECONDS * works.LATENCY.length, 2 * 0.5)
         self.assertGreater(run.QUICK_SECONDS * quick.length, 0.5)
+
+    def test_nothing_that_earlier_works_have_left_expires_where_latency_is_measured(self):
+        load = Recorder()
+        with mock.patch.object(machine, "forget_closed_connections", lambda: load.done.append("forgotten")):
+            rounds.measure_round(
+                0, [works.CONNECT, works.LATENCY], [Candidate("sidecar", (1,), [])], Origin(), load, "clear", lambda _: None)
+        self.assertEqual(load.done, [("connect", "sidecar"), "forgotten", (works.LATENCY.name, "sidecar")])
+
+    def test_only_connections_of_the_run_are_forgotten(self):
+        for is_own in (False, True):
+            with (mock.patch.object(machine, "has_own_network", is_own), mock.patch.object(machine.subprocess, "run") as run_ss):
+                machine.forget_closed_connections()
+            self.assertEqual(run_ss.called, is_own)
 
     def test_a_floor_only_does_its_own_kind_of_work(self):
         load = Recorder()
