@@ -82,10 +82,12 @@ def about(results: dict) -> str:
     machine, options = results["machine"], results["options"]
     where = "in a virtual machine" if machine["isVirtual"] else "on bare metal"
     network = "a network namespace of its own" if options["ownNetwork"] else "the host's network namespace"
+    command, rate, others = (
+        ("make bench-quick", works.QUICK_LATENCY, "") if options["quick"]
+        else ("make bench", works.LATENCY, f" (works without a target {works.UNTARGETED_ROUNDS})"))
     lines = [
-        f"{results['begun'][:10]}, `{'make bench-quick' if options['quick'] else 'make bench'}`, {options['rounds']} rounds ("
-        f"works without a target {works.UNTARGETED_ROUNDS}), {options['seconds']:g} s a sample (fixed rate "
-        f"{options['seconds'] * works.LATENCY.length:g} s), in {network}.",
+        f"{results['begun'][:10]}, `{command}`, {options['rounds']} rounds{others}, {options['seconds']:g} s a sample (fixed rate "
+        f"{options['seconds'] * rate.length:g} s), in {network}.",
         f"{machine['processor']}, {machine['cores']} cores, {machine['memoryBytes'] / 2**30:.0f} GiB, {where}; Linux "
         f"{machine['kernel']}, {machine['congestionControl']} congestion control.", report.repeated_text(results), ""]
     names = ["sidecar", "haproxy", "nginx", "envoy", "openssl"]

@@ -72,13 +72,14 @@ def size_text(size: int) -> str:
 
 
 LATENCY = rate(4000)
+QUICK_LATENCY = dataclasses.replace(LATENCY, length=4.0)
 
 FULL = [
     *(messages(connections, size) for connections in (1, 64, 512) for size in (64, 4096)),
     *(bulk(streams, direction) for streams in (1, 16) for direction in ("up", "down")),
     CONNECT, LATENCY]
 
-QUICK = [messages(64, 64), messages(64, 4096), bulk(1, "up"), bulk(16, "down"), CONNECT, dataclasses.replace(LATENCY, length=4.0)]
+QUICK = [messages(64, 64), messages(64, 4096), bulk(1, "up"), bulk(16, "down"), CONNECT, QUICK_LATENCY]
 
 
 def named(name: str) -> Work:

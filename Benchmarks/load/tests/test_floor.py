@@ -28,9 +28,9 @@ class HandshakeTests(unittest.TestCase):
         self.assertEqual((sample["unit"], sample["count"] % BATCH_COUNT), ("connections", 0))
         self.assertGreater(sample["count"], 0)
         self.assertGreaterEqual(sample["seconds"], 0.2)
-        # The two have one core, and leave little of it.
-        self.assertLess(0.5 * sample["seconds"], sample["cpuSeconds"])
-        self.assertLess(sample["cpuSeconds"], 1.01 * sample["seconds"])
+        self.assertGreater(sample["cpuSeconds"], 0)
+        # The two have one core.
+        self.assertLess(sample["cpuSeconds"], 1.1 * sample["seconds"])
 
     def test_a_side_that_trusts_somebody_else_ends_them(self):
         starter, other = self.starter(), self.starter()

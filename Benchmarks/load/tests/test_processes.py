@@ -11,18 +11,19 @@ from harness.places import host
 
 
 class StartTests(unittest.TestCase):
-    def start(self, script: str, count: int) -> processes.Server:
+    def start(self, script: str, count: int, seconds: float) -> processes.Server:
         place = host()
         self.addCleanup(place.close)
-        with mock.patch.object(processes, "wait_for_port"), mock.patch.object(processes, "STARTING_SECONDS", 0.5):
+        with mock.patch.object(processes, "wait_for_port"), mock.patch.object(processes, "STARTING_SECONDS", seconds):
             server = processes.Server("proxy", ["sh", "-c", script], 1, {0}, place, count=count)
         self.addCleanup(server.stop)
         return server
 
     def test_a_proxy_has_started_when_all_of_its_processes_are_there(self):
-        self.assertEqual(len(self.start("i=0; while [ $i -lt 9999 ]; do i=$((i + 1)); done; sleep 60 & wait", 2).pids), 2)
+        late = self.start("i=0; while [ $i -lt 9999 ]; do i=$((i + 1)); done; sleep 60 & wait", 2, seconds=30)
+        self.assertEqual(len(late.pids), 2)
         with self.assertRaisesRegex(BenchmarkFailure, "1 of its 2 processes"):
-            self.start("exec sleep 60", 2)
+            self.start("exec sleep 60", 2, seconds=0.2)
 
     def test_whose_workers_are_processes(self):
         self.assertEqual([process_count(name, 2) for name in ("sidecar", "haproxy", "envoy", "nginx", "floor-epoll")], [1, 1, 1, 3, 2])
