@@ -21,8 +21,8 @@ HELD_COUNTS = (64, 1_000, 10_000)
 FEW = 64
 PEER, FLOOR = "nginx", "floor-epoll"
 NAMES = ("sidecar", PEER, FLOOR)
-BUSY_ROUNDS = 5
-"""So many have all connections in use, which takes longest."""
+ROUNDS = 5
+"""Of a run so many have it: a round of it takes as long as one of everything else in the clear."""
 MESSAGE_BYTES = 64
 RESERVED_DESCRIPTORS = 1_500
 """What a proxy has open besides its connections, or sets aside: the sidecar keeps a sixteenth of all for the pipes of bulk."""
@@ -43,10 +43,9 @@ def fitting(counts: tuple[int, ...], open_files: int) -> list[int]:
 
 
 def one_round(starter: Starter, load: Load, number: int, note) -> list[dict]:
-    """Every step of what grows in this round, once."""
-    kinds = {"busy": busy, "held": held, "workers": workers} if number < BUSY_ROUNDS else {"held": held, "workers": workers}
+    """Every step of all that grows, once."""
     found = []
-    for kind, steps in kinds.items():
+    for kind, steps in {"busy": busy, "held": held, "workers": workers}.items():
         for name in in_turn(NAMES, kind, number):
             for measured in steps(starter, load, name):
                 found.append({"kind": kind, "candidate": name, "round": number, **measured})

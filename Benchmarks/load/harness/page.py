@@ -82,12 +82,13 @@ def about(results: dict) -> str:
     machine, options = results["machine"], results["options"]
     where = "in a virtual machine" if machine["isVirtual"] else "on bare metal"
     network = "a network namespace of its own" if options["ownNetwork"] else "the host's network namespace"
+    halting = "don't halt" if options["canStayAwake"] else "halt as they do elsewhere, since nothing here may change that"
     command, rate, others = (
         ("make bench-quick", works.QUICK_LATENCY, "") if options["quick"]
         else ("make bench", works.LATENCY, f" (works without a target {works.UNTARGETED_ROUNDS})"))
     lines = [
         f"{results['begun'][:10]}, `{command}`, {options['rounds']} rounds{others}, {options['seconds']:g} s a sample (fixed rate "
-        f"{options['seconds'] * rate.length:g} s), in {network}.",
+        f"{options['rounds'] * rate.turns} of {options['seconds'] * rate.length:g} s, on cores that {halting}), in {network}.",
         f"{machine['processor']}, {machine['cores']} cores, {machine['memoryBytes'] / 2**30:.0f} GiB, {where}; Linux "
         f"{machine['kernel']}, {machine['congestionControl']} congestion control.", report.repeated_text(results), ""]
     names = ["sidecar", "haproxy", "nginx", "envoy", "openssl"]

@@ -76,15 +76,24 @@ def measure_round(
     samples = []
     for work in works:
         present = [candidate for candidate in candidates if takes_part(candidate.name, work, table)]
-        busy = [pid for server in (origin, *present) for pid in server.pids]
         if work.real_time:
             machine.forget_closed_connections()
-        with processes.real_time(busy) if work.real_time else contextlib.nullcontext():
-            for candidate in in_turn(present, work.name, number):
-                sample = load.sample(work, candidate)
-                samples.append(
-                    {"table": table, "work": work.name, "candidate": candidate.name, "round": number, **sample})
+        with machine.awake() if work.real_time else contextlib.nullcontext():
+            for turn in range(number * work.turns, (number + 1) * work.turns):
+                samples += measure_turn(turn, work, present, origin, load, table)
         note(f"{table} {work.name}: round {number + 1}")
+    return samples
+
+
+def measure_turn(
+        number: int, work: Work, candidates: list[Candidate], origin: processes.Server, load: Load, table: str) -> list[dict]:
+    samples = []
+    for candidate in in_turn(candidates, work.name, number):
+        # Not the other candidates: what they do while they wait is no part of this one's sample.
+        taking_part = [*origin.pids, *candidate.pids]
+        with processes.real_time(taking_part) if work.real_time else contextlib.nullcontext():
+            sample = load.sample(work, candidate)
+        samples.append({"table": table, "work": work.name, "candidate": candidate.name, "round": number, **sample})
     return samples
 
 

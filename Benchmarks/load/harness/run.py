@@ -8,7 +8,7 @@ import time
 
 from . import counts, growth, results, rounds
 from .candidates import Ports, Programs
-from .machine import cores, enter_own_network
+from .machine import can_stay_awake, cores, enter_own_network
 from .places import debian_13, host, make_debian_13
 from .section import Section
 from .wanted import Wanted
@@ -52,9 +52,12 @@ class Run:
         own_network = enter_own_network()
         if not own_network:
             print("no network namespace of its own without root: the host's packet filter is part of the figures")
+        if not can_stay_awake():
+            print("the proxies' core can't be kept from halting without root and cpuidle: how the host wakes it is part of latency")
         self.results = results.begin({
             "quick": self.options.quick, "rounds": self.rounds, "seconds": self.load.seconds,
-            "tlsRoot": self.options.tls_root, "ownNetwork": own_network, "openFilesMax": growth.open_files_max()},
+            "tlsRoot": self.options.tls_root, "ownNetwork": own_network, "canStayAwake": can_stay_awake(),
+            "openFilesMax": growth.open_files_max()},
             self.programs)
         with contextlib.ExitStack() as stack:
             sections = []

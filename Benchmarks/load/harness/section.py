@@ -56,7 +56,7 @@ class Section:
         if self._wanted.memory(self.table, number):
             self._results["memory"] += memory.one_round(
                 self._starter, self._proxies, self.table, self._load, number, self._note)
-        if self._wanted.other(self.table, "growth"):
+        if self._wanted.growth(self.table, number):
             self._results["growth"] += growth.one_round(self._starter, self._load, number, self._note)
 
     def rest(self) -> None:

@@ -2,7 +2,7 @@
 
 import fnmatch
 
-from . import memory
+from . import growth, memory
 from .candidates import FLOORS, PEERS, Programs
 from .works import FULL, QUICK, UNTARGETED_ROUNDS, Work
 
@@ -32,6 +32,10 @@ class Wanted:
     def memory(self, table: str, number: int) -> bool:
         """Whether it is measured in this round."""
         return self.other(table, "memory") and number < (1 if self._is_quick else memory.ROUNDS)
+
+    def growth(self, table: str, number: int) -> bool:
+        """Whether it is measured in this round."""
+        return self.other(table, "growth") and number < growth.ROUNDS
 
     def works(self, table: str) -> list[Work]:
         chosen = FULL if self._globs or not self._is_quick else QUICK

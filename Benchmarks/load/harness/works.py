@@ -19,9 +19,12 @@ class Work:
     arguments: tuple[str, ...]
     length: float = 1.0
     """A sample of it takes so many times as long as others."""
+    turns: int = 1
+    """So many samples of each candidate in a round, all of one turn before the next; each turn counts as a round of its own."""
     has_target: bool = True
     real_time: bool = False
-    """Whether everybody who takes part runs ahead of all else on the machine (processes.real_time)."""
+    """Whether everybody who takes part runs ahead of all else on the machine (processes.real_time), on cores that don't halt
+    (machine.awake)."""
     clear_floors: tuple[str, ...] = ()
     """The candidates that do this with a bare loop."""
     mtls_floors: tuple[str, ...] = (TLS_FLOOR,)
@@ -55,10 +58,11 @@ def bulk(streams: int, direction: str) -> Work:
 
 def rate(messages_per_second: int) -> Work:
     """A sample lasts for two half seconds and more: so long after a burst a proxy may give memory back, and what that does to
-    messages belongs to their latency."""
+    messages belongs to their latency. Pauses of the machine's fall into some of the samples, at times into every second one; with
+    two turns the median is that of a sample without."""
     return Work(
         name=f"rate-{messages_per_second}", title=f"open loop, {messages_per_second} messages/s",
-        profile="messages", length=6, real_time=True, clear_floors=("floor-epoll",),
+        profile="messages", length=6, turns=2, real_time=True, clear_floors=("floor-epoll",),
         arguments=("rate", "--rate", str(messages_per_second), "--connections", "64", "--bytes", "64"))
 
 
@@ -72,7 +76,7 @@ def size_text(size: int) -> str:
 
 
 LATENCY = rate(4000)
-QUICK_LATENCY = dataclasses.replace(LATENCY, length=4.0)
+QUICK_LATENCY = dataclasses.replace(LATENCY, length=4.0, turns=1)
 
 FULL = [
     *(messages(connections, size) for connections in (1, 64, 512) for size in (64, 4096)),

@@ -14,7 +14,7 @@ def results(sidecar: str = "aaaaaaaaaaaa") -> dict:
     return {
         "begun": "2026-11-26T13:00:00+00:00", "checkout": "v1-2-gabcdef0",
         "builds": {"sidecar-proxy": sidecar, "sidecar-load": "bbbbbbbbbbbb", "relay-floor": "cccccccccccc"},
-        "options": {"quick": False, "rounds": 3, "seconds": 0.2, "ownNetwork": True, "openFilesMax": 20_000},
+        "options": {"quick": False, "rounds": 3, "seconds": 0.2, "ownNetwork": True, "canStayAwake": True, "openFilesMax": 20_000},
         "machine": {
             "processor": "a processor", "isVirtual": True, "cores": 2, "memoryBytes": 2**30, "kernel": "6.1",
             "congestionControl": "reno"},
@@ -30,6 +30,12 @@ class PageTests(unittest.TestCase):
                      "| built here | sidecar-proxy | sidecar-load | relay-floor | checkout (git describe) |",
                      "| SHA-256 begins with | `aaaaaaaaaaaa` | `bbbbbbbbbbbb` | `cccccccccccc` | v1-2-gabcdef0 |"):
             self.assertIn(line, text)
+
+    def test_whether_cores_halted_stands_beside_what_depends_on_it(self):
+        asleep = results()
+        asleep["options"]["canStayAwake"] = False
+        self.assertIn("(fixed rate 6 of 1.2 s, on cores that don't halt)", page.about(results()))
+        self.assertIn("on cores that halt as they do elsewhere", page.about(asleep))
 
     def test_two_runs_of_other_builds_do_not_pass_for_two_of_one(self):
         def said(earlier: dict) -> str:

@@ -1,11 +1,13 @@
 """Goal: processes that are measured run as the method says. Method: a process that sleeps, and what the kernel says of it."""
 
 import os
+import pathlib
 import subprocess
+import tempfile
 import unittest
 from unittest import mock
 
-from harness import BenchmarkFailure, processes
+from harness import BenchmarkFailure, machine, processes
 from harness.candidates import process_count
 from harness.places import host
 
@@ -27,6 +29,40 @@ class StartTests(unittest.TestCase):
 
     def test_whose_workers_are_processes(self):
         self.assertEqual([process_count(name, 2) for name in ("sidecar", "haproxy", "envoy", "nginx", "floor-epoll")], [1, 1, 1, 3, 2])
+
+
+class AwakeTests(unittest.TestCase):
+    """With files of the test's own in place of the kernel's."""
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.root = pathlib.Path(directory.name)
+        self.before = {
+            "latency": "0", "guest_halt_poll_ns": "0", "guest_halt_poll_grow_start": "50000", "guest_halt_poll_allow_shrink": "Y"}
+        for name, value in self.before.items():
+            (self.root / name).write_text(value)
+        for name, value in (("latency_file", lambda core: self.root / "latency"), ("HALT_POLLING", self.root)):
+            patch = mock.patch.object(machine, name, value)
+            patch.start()
+            self.addCleanup(patch.stop)
+
+    def found(self) -> dict[str, str]:
+        return {path.name: path.read_text() for path in self.root.iterdir()}
+
+    def test_for_the_length_of_a_block_and_as_it_was_after_it(self):
+        with self.assertRaises(ZeroDivisionError), machine.awake():
+            self.assertEqual((self.found()["latency"], self.found()["guest_halt_poll_ns"]), ("n/a", str(machine.POLLED_NANOSECONDS)))
+            raise ZeroDivisionError
+        self.assertEqual(self.found(), self.before)
+
+    def test_a_kernel_without_it_leaves_the_block_as_it_is(self):
+        self.assertTrue(machine.can_stay_awake())
+        for name in self.before:
+            (self.root / name).unlink()
+        self.assertFalse(machine.can_stay_awake())
+        with machine.awake():
+            self.assertEqual(self.found(), {})
 
 
 @unittest.skipUnless(os.geteuid() == 0, "only root may change the scheduling policy")

@@ -60,6 +60,12 @@ class WantedTests(unittest.TestCase):
         targeted = {name for table in targets.RATIOS.values() for names in table.values() for name in names}
         self.assertEqual({work.name for work in works.FULL if work.has_target}, targeted | {works.LATENCY.name})
 
+    def test_what_takes_longest_is_in_the_first_rounds(self):
+        for some in (wanted(), wanted(["clear/growth", "clear/memory"])):
+            for asked, count in ((some.growth, growth.ROUNDS), (some.memory, memory.ROUNDS)):
+                self.assertEqual([number for number in range(run.ROUNDS) if asked("clear", number)], list(range(count)))
+        self.assertFalse(wanted().growth("mtls", 0))
+
     def test_a_section_measures_the_works_of_its_round(self):
         measured = []
 
@@ -135,16 +141,18 @@ class GrowthOrderTests(unittest.TestCase):
         self.assertEqual(len(list(itertools.groupby(taken))), 3 * len(growth.NAMES))
         self.assertEqual({kind for kind, _ in taken}, {"busy", "held", "workers"})
         for kind in ("busy", "held", "workers"):
-            first = [next((name for of, name in (step[:2] for step in self.steps(number)) if of == kind), None) for number in range(7)]
-            self.assertGreater(len(set(filter(None, first))), 1, f"{kind} always begins with {first[0]}")
+            first = [next(name for of, name in (step[:2] for step in self.steps(number)) if of == kind) for number in range(7)]
+            self.assertGreater(len(set(first)), 1, f"{kind} always begins with {first[0]}")
 
     def test_one_process_has_all_that_is_held(self):
-        steps = [step for step in self.steps(growth.BUSY_ROUNDS) if step[:2] == ("held", "sidecar")]
+        steps = [step for step in self.steps(0) if step[:2] == ("held", "sidecar")]
         self.assertEqual(
             [step[2:] for step in steps],
             [(work, count, 1, count - growth.FEW) for count in (64, 1_000, 9_250) for work in ("round trip", "new connection")])
         self.assertEqual(self.held, [])
-        self.assertEqual(len(self.begun), len(growth.NAMES) * 3, "one process for what is held, and one for each count of workers")
+        self.assertEqual(
+            len(self.begun), len(growth.NAMES) * (len(growth.BUSY_COUNTS) + 1 + 2),
+            "one process for each count in use, one for what is held, and one for each count of workers")
 
 
 class MemoryOrderTests(unittest.TestCase):
@@ -228,9 +236,15 @@ class OrderTests(unittest.TestCase):
         self.assertEqual(self.order(3, self.work)[0], list(orders[3]))
 
     def test_a_round_has_one_sample_of_each_candidate_at_each_work(self):
-        names, numbers = self.order(2, self.work, works.LATENCY)
+        names, numbers = self.order(2, self.work, works.CONNECT)
         self.assertEqual(sorted(names), sorted(2 * ["direct", "sidecar", "nginx"]))
         self.assertEqual(set(numbers), {2})
+
+    def test_turns_are_rounds_of_their_own_each_in_its_order(self):
+        found = [self.order(number, works.LATENCY) for number in range(3)]
+        numbers = [number for _, numbers in found for number in numbers]
+        self.assertEqual(numbers, [turn for turn in range(3 * works.LATENCY.turns) for _ in self.candidates])
+        self.assertGreater(len({tuple(names[:3]) for names, _ in found} | {tuple(names[3:]) for names, _ in found}), 2)
 
     def test_a_latency_sample_lasts_for_what_proxies_do_every_half_second(self):
         self.assertGreater(run.SECONDS * works.LATENCY.length, 2 * 0.5)
@@ -241,7 +255,32 @@ class OrderTests(unittest.TestCase):
         with mock.patch.object(machine, "forget_closed_connections", lambda: load.done.append("forgotten")):
             rounds.measure_round(
                 0, [works.CONNECT, works.LATENCY], [Candidate("sidecar", (1,), [])], Origin(), load, "clear", lambda _: None)
-        self.assertEqual(load.done, [("connect", "sidecar"), "forgotten", (works.LATENCY.name, "sidecar")])
+        self.assertEqual(load.done, [("connect", "sidecar"), "forgotten", *works.LATENCY.turns * [(works.LATENCY.name, "sidecar")]])
+
+    def test_only_who_is_measured_runs_in_real_time_on_cores_that_do_not_halt(self):
+        load = Recorder()
+
+        def noted(name):
+            @contextlib.contextmanager
+            def block(*arguments):
+                load.done.append((name, *arguments))
+                yield
+                load.done.append(f"{name} no more")
+            return block
+
+        def candidate(name: str, pid: int) -> Candidate:
+            return Candidate(name, (1,), [mock.Mock(pids=[pid])])
+
+        chosen = [candidate("sidecar", 7), candidate("nginx", 8)]
+        with (mock.patch.object(machine, "awake", noted("awake")), mock.patch.object(rounds.processes, "real_time", noted("first"))):
+            rounds.measure_round(0, [self.work, works.LATENCY], chosen, Origin(), load, "clear", lambda _: None)
+        before, after = load.done[:2], load.done[2:]
+        self.assertEqual({work for work, _ in before}, {self.work.name})
+        self.assertEqual((after[0], after[-1]), (("awake",), "awake no more"))
+        samples = [after[first:first + 3] for first in range(1, len(after) - 1, 3)]
+        for pid, name in ((7, "sidecar"), (8, "nginx")):
+            self.assertIn([("first", [*Origin().pids, pid]), (works.LATENCY.name, name), "first no more"], samples)
+        self.assertEqual(len(samples), 2 * works.LATENCY.turns)
 
     def test_only_connections_of_the_run_are_forgotten(self):
         for is_own in (False, True):
