@@ -49,13 +49,14 @@ class Run:
         if self.wanted.table("mtls") and in_debian_13:
             make_debian_13()
         begun = time.monotonic()
+        rounds.seed = time.time_ns()
         own_network = enter_own_network()
         if not own_network:
             print("no network namespace of its own without root: the host's packet filter is part of the figures")
         if not can_stay_awake():
             print("the proxies' core can't be kept from halting without root and cpuidle: how the host wakes it is part of latency")
         self.results = results.begin({
-            "quick": self.options.quick, "rounds": self.rounds, "seconds": self.load.seconds,
+            "quick": self.options.quick, "seed": rounds.seed, "rounds": self.rounds, "seconds": self.load.seconds,
             "tlsRoot": self.options.tls_root, "ownNetwork": own_network, "canStayAwake": can_stay_awake(),
             "openFilesMax": growth.open_files_max()},
             self.programs)

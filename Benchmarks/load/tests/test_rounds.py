@@ -234,6 +234,8 @@ class OrderTests(unittest.TestCase):
         self.assertEqual({order[0] for order in orders}, {"direct", "sidecar", "nginx"})
         self.assertEqual(len(set(orders)), 6)
         self.assertEqual(self.order(3, self.work)[0], list(orders[3]))
+        with mock.patch.object(rounds, "seed", 1):
+            self.assertNotEqual([tuple(self.order(number, self.work)[0]) for number in range(30)], orders)
 
     def test_a_round_has_one_sample_of_each_candidate_at_each_work(self):
         names, numbers = self.order(2, self.work, works.CONNECT)
