@@ -1,22 +1,43 @@
 """Two runs held against each other: whether a benchmark that is run again finds the same. By two criteria: whether the
 spreads overlap, which wide ones do easily, and whether the figure of either run lies within the spread of the other. Figures
-are compared as they are shown, so that a single page of memory makes no difference."""
+are compared as they are shown, so that a single page of memory makes no difference. And what the rounds of both, as those of a
+single run, come to: a verdict that changes from one run to the next wants more rounds."""
 
 import re
 
 from . import BenchmarkFailure, targets
 from .bootstrap import UNKNOWN, Spread, agreement, agreements_text
 
-HEADINGS = ["work", "one run", "the next", "spreads", "figures within the other's", "met"]
-SPREADS, FIGURES = 3, 4
+HEADINGS = ["work", "one run", "the next", "spreads", "figures within the other's", "met", "both together", "met by both"]
+SPREADS, FIGURES, VERDICTS, TOGETHER = 3, 4, 5, 6
 """Columns."""
+OF_THE_RUN = re.compile(r'sidecar-bench-\w+|(?<=127\.0\.0\.1:)\d+|(?<=route)\d+|(?<="port_value": )\d+')
 BOTH, FIRST, NEXT, NEITHER = "both", "the first's", "the next one's", "neither"
 
 
 def table(earlier: dict, later: dict) -> tuple[list[str], list[list[str]]]:
     """The targets of both, row by row: figures with their own spreads, and by each criterion whether they agree."""
     before = {row.title: row for row in targets.rows(earlier)}
-    return HEADINGS, [compared(before[row.title], row) for row in targets.rows(later) if row.title in before]
+    both = {row.title: row for row in targets.rows(together(earlier, later))} if is_same_build(earlier, later) else {}
+    return HEADINGS, [
+        compared(before[row.title], row) + together_cells(both.get(row.title))
+        for row in targets.rows(later) if row.title in before]
+
+
+def is_same_build(earlier: dict, later: dict) -> bool:
+    return all(earlier[kind] == later[kind] for kind in ("builds", "versions"))
+
+
+def together(earlier: dict, later: dict) -> dict:
+    """Both as one run, the rounds of the second behind those of the first."""
+    kinds = ("samples", "memory", "growth")
+    behind = 1 + max(one["round"] for kind in kinds for one in earlier[kind])
+    moved = {kind: [{**one, "round": one["round"] + behind} for one in later[kind]] for kind in kinds}
+    return {**later, **{kind: earlier[kind] + moved[kind] for kind in kinds}}
+
+
+def together_cells(row: targets.Row | None) -> list[str]:
+    return [figure(row), row.verdict] if row else ["", ""]
 
 
 def check_two_runs(earlier: dict, later: dict) -> None:
@@ -46,11 +67,11 @@ def within(before: targets.Row, after: targets.Row, first: Spread | None, second
 
 
 def has_same_settings(earlier: dict, later: dict) -> bool:
-    """Whether everybody was given the same, but for the directory of the run."""
+    """Whether everybody was given the same, but for the directory of the run and its ports, which go by the order of starts."""
 
     def given(results: dict) -> dict:
         return {
-            table: {name: re.sub(r"sidecar-bench-\w+", "", text) for name, text in files.items()}
+            table: {name: OF_THE_RUN.sub("", text) for name, text in files.items()}
             for table, files in results["settings"].items()}
 
     return given(earlier) == given(later)

@@ -85,10 +85,11 @@ def about(results: dict) -> str:
     halting = "don't halt" if options["canStayAwake"] else "halt as they do elsewhere, since nothing here may change that"
     command, rate, others = (
         ("make bench-quick", works.QUICK_LATENCY, "") if options["quick"]
-        else ("make bench", works.LATENCY, f" (works without a target {works.UNTARGETED_ROUNDS})"))
+        else ("make bench", works.LATENCY, f" (works without a target {works.FEW_ROUNDS})"))
+    rate_count = len({one["round"] for one in results["samples"] if one["work"] == works.LATENCY.name})
     lines = [
         f"{results['begun'][:10]}, `{command}`, {options['rounds']} rounds{others}, {options['seconds']:g} s a sample (fixed rate "
-        f"{options['rounds'] * rate.turns} of {options['seconds'] * rate.length:g} s, on cores that {halting}), in {network}.",
+        f"{rate_count} of {options['seconds'] * rate.length:g} s, on cores that {halting}), in {network}.",
         f"{machine['processor']}, {machine['cores']} cores, {machine['memoryBytes'] / 2**30:.0f} GiB, {where}; Linux "
         f"{machine['kernel']}, {machine['congestionControl']} congestion control.", report.repeated_text(results), ""]
     names = ["sidecar", "haproxy", "nginx", "envoy", "openssl"]

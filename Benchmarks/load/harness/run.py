@@ -15,7 +15,7 @@ from .wanted import Wanted
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 TABLES = ("clear", "mtls")
-ROUNDS, QUICK_ROUNDS = 7, 5
+ROUNDS, QUICK_ROUNDS = 6, 5
 SECONDS, QUICK_SECONDS = 0.2, 0.15
 """Of a sample."""
 

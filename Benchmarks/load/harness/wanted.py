@@ -4,7 +4,7 @@ import fnmatch
 
 from . import growth, memory
 from .candidates import FLOORS, PEERS, Programs
-from .works import FULL, QUICK, UNTARGETED_ROUNDS, Work
+from .works import FEW_ROUNDS, FULL, QUICK, Work
 
 
 class Wanted:
@@ -48,7 +48,7 @@ class Wanted:
             return chosen
         return [
             work if work.has_target else work.without_floors() for work in chosen
-            if work.has_target or number < UNTARGETED_ROUNDS]
+            if work.is_in_every_round or number < FEW_ROUNDS]
 
     def candidates(self) -> list[str]:
         if self._candidates:

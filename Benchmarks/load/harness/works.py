@@ -7,8 +7,8 @@ import dataclasses
 TLS_FLOOR = "floor-tls"
 HANDSHAKES = "floor-handshakes"
 MESSAGE_FLOORS = ("floor-epoll", "floor-io_uring+ready")
-UNTARGETED_ROUNDS = 5
-"""Of a whole run's rounds so many have the works without a target, and these without floors."""
+FEW_ROUNDS = 5
+"""Of a whole run's rounds so many have the works without a target, and these without floors; and those with several turns."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +34,10 @@ class Work:
 
     def floors(self, table: str) -> tuple[str, ...]:
         return self.mtls_floors if table == "mtls" else self.clear_floors
+
+    @property
+    def is_in_every_round(self) -> bool:
+        return self.has_target and self.turns == 1
 
     def without_floors(self) -> "Work":
         return dataclasses.replace(self, clear_floors=(), mtls_floors=(), mtls_part=None)

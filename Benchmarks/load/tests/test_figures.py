@@ -345,16 +345,17 @@ class AgainTests(unittest.TestCase):
     def results(self, ours: list[int], directory: str = "sidecar-bench-a1", buffers: str = "16k") -> dict:
         return {
             "samples": counted("sidecar", ours) + counted("nginx", [100] * len(ours)), "memory": [], "growth": [],
-            "counts": {},
+            "counts": {}, "builds": {"sidecar-proxy": "a"}, "versions": {},
             "settings": {"clear": {"nginx-messages.conf": f"pid /tmp/{directory}/pid; buffers {buffers};"}}}
 
     def test_spreads_overlap_or_lie_apart(self):
         before, near, far = (self.results(ours) for ours in ([140, 150, 160], [155, 158, 170], [170, 180, 190]))
         self.assertEqual(
             again.table(before, near)[1],
-            [["clear: round trips, 64 × 64 B", "1.50× (1.40–1.60)", "1.58× (1.55–1.70)", bootstrap.OVERLAP, again.NEXT, targets.MET]])
+            [["clear: round trips, 64 × 64 B", "1.50× (1.40–1.60)", "1.58× (1.55–1.70)", bootstrap.OVERLAP, again.NEXT, targets.MET,
+              "1.56× (1.45–1.65)", targets.MET]])
         rows = again.table(before, far)[1]
-        self.assertEqual(rows[0][again.SPREADS:], [bootstrap.APART, again.NEITHER, targets.MET])
+        self.assertEqual(rows[0][again.SPREADS:again.TOGETHER], [bootstrap.APART, again.NEITHER, targets.MET])
         self.assertTrue(again.summary_text(rows).startswith("0 of 1 spreads overlap. Of 1 figures 0 of the first run's"))
 
     def test_a_figure_lies_within_the_spread_of_the_other_run_or_not(self):
@@ -378,28 +379,35 @@ class AgainTests(unittest.TestCase):
         rows = again.table(results([130, 140, 160]), results([140, 160, 165]))[1]
         self.assertEqual(rows[0], [
             "clear: added latency, p50", "90 µs (80 to 110 µs)", "110 µs (90 to 115 µs)", bootstrap.OVERLAP, again.BOTH,
-            targets.OPEN])
+            targets.OPEN, "100 µs (85 to 112 µs)", targets.OPEN])
 
     def test_figures_are_compared_as_they_are_shown(self):
         first, second = (
             {**self.results([1] * 3), "memory": held("sidecar", [size] * 3, anonymous=2.411)} for size in (8.001, 8.004))
         rows = again.table(first, second)[1]
-        self.assertEqual([row[again.SPREADS:-1] for row in rows[-2:]], [[bootstrap.OVERLAP, again.BOTH]] * 2)
+        self.assertEqual([row[again.SPREADS:again.VERDICTS] for row in rows[-2:]], [[bootstrap.OVERLAP, again.BOTH]] * 2)
 
     def test_memory_is_compared_as_well(self):
         first, second = ({**self.results([1] * 3), "memory": held("sidecar", sizes)} for sizes in ([8, 9, 10], [9, 10, 11]))
         self.assertIn(
             ["idle process, resident", "9.00 MiB (8.00–10.00)", "10.00 MiB (9.00–11.00)", bootstrap.OVERLAP, again.BOTH,
-             targets.MET],
+             targets.MET, "9.50 MiB (8.50–10.50)", targets.MET],
             again.table(first, second)[1])
 
     def test_a_verdict_that_changes_is_told(self):
         rows = again.table(self.results([140, 150, 160]), self.results([110, 120, 139]))[1]
-        self.assertEqual(rows[0][-1], f"{targets.MET}, then {targets.MISSED}")
+        self.assertEqual(rows[0][again.VERDICTS], f"{targets.MET}, then {targets.MISSED}")
+
+    def test_rounds_of_both_decide_together_if_they_are_of_one_build(self):
+        runs = self.results([140, 150, 160, 170]), self.results([136, 148, 150, 160])
+        self.assertEqual(again.table(*runs)[1][0][again.TOGETHER:], ["1.50× (1.40–1.60)", targets.MET])
+        self.assertEqual({one["round"] for one in again.together(*runs)["samples"]}, set(range(8)))
+        for other in ({"builds": {"sidecar-proxy": "b"}}, {"versions": {"clear": {}}}):
+            self.assertEqual(again.table(runs[0], {**runs[1], **other})[1][0][again.TOGETHER:], ["", ""])
 
     def test_too_few_rounds_say_nothing(self):
         rows = again.table(self.results([140, 150]), self.results([240, 250]))[1]
-        self.assertEqual(rows[0][again.SPREADS:], ["", "", targets.OPEN])
+        self.assertEqual(rows[0][again.SPREADS:again.TOGETHER], ["", "", targets.OPEN])
         self.assertTrue(again.summary_text(rows).startswith("0 of 0 spreads overlap. Of 0 figures"))
 
     def test_a_run_is_not_held_against_itself(self):
@@ -407,7 +415,11 @@ class AgainTests(unittest.TestCase):
         with self.assertRaisesRegex(BenchmarkFailure, "2026-01-01T10:00:00"):
             again.check_two_runs({"begun": "2026-01-01T10:00:00"}, {"begun": "2026-01-01T10:00:00"})
 
-    def test_settings_are_the_same_but_for_the_directory(self):
+    def test_settings_are_the_same_but_for_the_directory_and_the_ports(self):
         first = self.results([1])
+        ports = [
+            {**first, "settings": {"clear": {"one": f'{{name: route{port}, bind: "127.0.0.1:{port}"}} "port_value": {port}, buffer 65536'}}}
+            for port in (20956, 20959)]
+        self.assertTrue(again.has_same_settings(*ports))
         self.assertTrue(again.has_same_settings(first, self.results([2], directory="sidecar-bench-b2")))
         self.assertFalse(again.has_same_settings(first, self.results([1], buffers="64k")))

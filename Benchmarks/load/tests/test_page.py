@@ -5,7 +5,7 @@ import unittest
 
 from harness import page
 
-from .figures import counted
+from .figures import counted, timed
 
 VERSIONS = {"sidecar": "0.1.0", "haproxy": "2.6", "nginx": "1.22", "envoy": "1.40", "openssl": "3.0"}
 
@@ -20,7 +20,7 @@ def results(sidecar: str = "aaaaaaaaaaaa") -> dict:
             "congestionControl": "reno"},
         "versions": {"clear": VERSIONS, "mtls": VERSIONS}, "settings": {}, "memory": [], "growth": [], "checks": [],
         "counts": {},
-        "samples": [{**one, "attempts": 1} for one in counted("sidecar", [1] * 3) + counted("nginx", [1] * 3)]}
+        "samples": [{**one, "attempts": 1} for one in counted("sidecar", [1] * 3) + counted("nginx", [1] * 3) + timed("nginx", [[1]] * 6)]}
 
 
 class PageTests(unittest.TestCase):

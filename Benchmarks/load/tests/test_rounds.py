@@ -51,7 +51,8 @@ class WantedTests(unittest.TestCase):
             return [number for number in range(run.ROUNDS) if name in (one.name for one in some.works_of_round("mtls", number))]
 
         every = list(range(run.ROUNDS))
-        self.assertEqual(rounds(wanted(), "pingpong-512x64"), every[:works.UNTARGETED_ROUNDS])
+        self.assertEqual(rounds(wanted(), "pingpong-512x64"), every[:works.FEW_ROUNDS])
+        self.assertEqual(rounds(wanted(), works.LATENCY.name), every[:works.FEW_ROUNDS])
         self.assertEqual(rounds(wanted(), "pingpong-64x64"), every)
         self.assertEqual(rounds(wanted(["mtls/pingpong-512x64"]), "pingpong-512x64"), every)
         floors = {work.name: work.floors("mtls") for work in wanted().works_of_round("mtls", 0)}
@@ -82,7 +83,7 @@ class WantedTests(unittest.TestCase):
                 part.measure_round(number)
         everything, late = ([name for of, name in measured if of == number] for number in (0, run.ROUNDS - 1))
         self.assertEqual(sorted(everything), sorted(work.name for work in works.FULL))
-        self.assertEqual(sorted(late), sorted(work.name for work in works.FULL if work.has_target))
+        self.assertEqual(sorted(late), sorted(work.name for work in works.FULL if work.is_in_every_round))
 
     def test_memory_is_in_the_first_rounds_and_in_one_of_a_quick_run(self):
         def measured(some: Wanted) -> list[int]:
