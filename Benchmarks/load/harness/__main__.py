@@ -19,7 +19,7 @@ def arguments() -> argparse.Namespace:
         "--candidates", metavar="A,B,…", help="only these, such as sidecar,haproxy (direct is always there)")
     parser.add_argument(
         "--also", action="append", default=[], metavar="NAME=PATH", help="another build of the sidecar to compare")
-    parser.add_argument("--rounds", type=int, help="samples of each candidate at each work (default: 7, quick: 5)")
+    parser.add_argument("--rounds", type=int, help="samples of each candidate at each work (default: 6, quick: 5)")
     parser.add_argument("--seconds", type=float, help="length of a sample (default: 0.2, quick: 0.15)")
     parser.add_argument("--tls-root", choices=["debian13", "host"], default="debian13", help="where TLS is measured")
     parser.add_argument("--first-port", type=int, default=20000, help="two thousand ports from here on are used")
@@ -49,7 +49,8 @@ def show(options: argparse.Namespace) -> None:
 def main() -> int:
     options = arguments()
     # So that what was started is stopped.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(1))
     try:
         if options.page or options.compare:
             show(options)

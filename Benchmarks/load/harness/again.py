@@ -5,10 +5,10 @@ single run, come to: a verdict that changes from one run to the next wants more 
 
 import re
 
-from . import BenchmarkFailure, targets
+from . import BenchmarkFailure, targets, works
 from .bootstrap import UNKNOWN, Spread, agreement, agreements_text
 
-HEADINGS = ["work", "one run", "the next", "spreads", "figures within the other's", "met", "both together", "met by both"]
+HEADINGS = ["work", "one run", "the next", "spreads", "figures within the other's", "met", "both together", "met together"]
 SPREADS, FIGURES, VERDICTS, TOGETHER = 3, 4, 5, 6
 """Columns."""
 OF_THE_RUN = re.compile(r'sidecar-bench-\w+|(?<=127\.0\.0\.1:)\d+|(?<=route)\d+|(?<="port_value": )\d+')
@@ -18,20 +18,26 @@ BOTH, FIRST, NEXT, NEITHER = "both", "the first's", "the next one's", "neither"
 def table(earlier: dict, later: dict) -> tuple[list[str], list[list[str]]]:
     """The targets of both, row by row: figures with their own spreads, and by each criterion whether they agree."""
     before = {row.title: row for row in targets.rows(earlier)}
-    both = {row.title: row for row in targets.rows(together(earlier, later))} if is_same_build(earlier, later) else {}
+    both = {row.title: row for row in targets.rows(together(earlier, later))} if is_comparable(earlier, later) else {}
     return HEADINGS, [
         compared(before[row.title], row) + together_cells(both.get(row.title))
         for row in targets.rows(later) if row.title in before]
 
 
-def is_same_build(earlier: dict, later: dict) -> bool:
-    return all(earlier[kind] == later[kind] for kind in ("builds", "versions"))
+def is_comparable(earlier: dict, later: dict) -> bool:
+    """Whether both are of the same programs, measured in the same way on the same kind of machine; but for the number of rounds."""
+
+    def conditions(results: dict) -> list:
+        options = {name: value for name, value in results["options"].items() if name not in ("seed", "rounds")}
+        return [options, *(results[kind] for kind in ("builds", "versions", "machine"))]
+
+    return conditions(earlier) == conditions(later) and has_same_settings(earlier, later)
 
 
 def together(earlier: dict, later: dict) -> dict:
-    """Both as one run, the rounds of the second behind those of the first."""
+    """Both as one run, the rounds of the second behind those of the first, and as even or odd as they are."""
     kinds = ("samples", "memory", "growth")
-    behind = 1 + max(one["round"] for kind in kinds for one in earlier[kind])
+    behind = works.LATENCY.turns * (1 + max(one["round"] for kind in kinds for one in earlier[kind]))
     moved = {kind: [{**one, "round": one["round"] + behind} for one in later[kind]] for kind in kinds}
     return {**later, **{kind: earlier[kind] + moved[kind] for kind in kinds}}
 

@@ -3,7 +3,7 @@
 The rounds of a run are drawn with replacement, as many as there were, the same ones for every candidate of a comparison,
 and the figure is computed from those. Ninety-five per cent of a thousand such figures are its spread. What hits all candidates
 of a round alike cancels out of it; a single bad round widens it, and is not left out. With so few rounds it is narrower than its
-name says: of a lone median of seven it is the second to the sixth, which holds the true one seven times of eight."""
+name says: of a lone median of six it is about the second to the fifth, which holds the true one three times of four."""
 
 import dataclasses
 import math

@@ -48,6 +48,10 @@ class Comparison:
             for name, found in self._samples.items()}
         common = set.intersection(*(set(one) for one in self._of.values())) if "direct" in self._of else set()
         self.rounds = sorted(common)
+        self._turns: dict[int, list[int]] = {}
+        """Of a round, which has its processes and its minute in common."""
+        for number in self.rounds:
+            self._turns.setdefault(number // self._samples["direct"][number]["turns"], []).append(number)
         self.candidates = [name for name in self._of if name != "direct"] if common else []
 
     def added(self, candidate: str, thousandths: int) -> float:
@@ -68,7 +72,8 @@ class Comparison:
         return self._spread(lambda drawn: max(self._between(candidate, other, thousandths, drawn) for other in others))
 
     def _spread(self, figure: Callable[[list[int]], float]) -> bootstrap.Spread:
-        return bootstrap.spread(self.rounds, figure)
+        return bootstrap.spread(
+            self._turns, lambda drawn: figure([number for one in drawn for number in self._turns[one]]))
 
     def _between(self, candidate: str, other: str, thousandths: int, rounds: list[int]) -> float:
         """The rounds may repeat, and are the same for both."""

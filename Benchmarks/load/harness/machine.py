@@ -14,7 +14,8 @@ has_own_network = False
 """Whether this process is in a network namespace of its own."""
 
 HALT_POLLING = pathlib.Path("/sys/module/haltpoll/parameters")
-"""Of the kernel's cpuidle-haltpoll, which virtual machines have."""
+"""Of the cpuidle governor of virtual machines."""
+IDLE_DRIVER = pathlib.Path("/sys/devices/system/cpu/cpuidle/current_driver")
 POLLED_NANOSECONDS = 50_000
 
 CONGESTION_CONTROL = pathlib.Path("/proc/sys/net/ipv4/tcp_congestion_control")
@@ -59,16 +60,22 @@ def latency_file(core: int) -> pathlib.Path:
 
 
 def can_stay_awake() -> bool:
-    """Whether this kernel and these rights allow what `awake` does to the proxies' core."""
+    """Whether this kernel and these rights allow what `awake` does to the proxies' core. Without a driver it halts whatever the
+    file says."""
     _, proxy_core = cores()
-    return os.access(latency_file(proxy_core), os.W_OK)
+    return os.access(latency_file(proxy_core), os.W_OK) and IDLE_DRIVER.exists() and IDLE_DRIVER.read_text().strip() != "none"
+
+
+def restore(path: pathlib.Path, text: str) -> None:
+    with contextlib.suppress(OSError):
+        path.write_text(text)
 
 
 @contextlib.contextmanager
 def awake():
     """Keeps cores from halting for the length of a block, as programs that measure latency do (cyclictest(8)). A virtual core
-    that has halted is woken by the host, which takes 20 to 250 µs by its other work, and of a message through a pair there are
-    six such moments: more than all that a proxy does.
+    that has halted is woken by the host, which takes 20 to 250 µs by its other work, and of a message through a proxy there are
+    four such moments: more than all that a proxy does.
     The proxies' core waits without halting. The other one does for up to 50 µs, about as long as a message is away from it: a host that
     grants two cores' time has none left where both never halt, and stopped them for 2.6 ms in every tenth of a second."""
     _, proxy_core = cores()
@@ -80,12 +87,11 @@ def awake():
     }
     with contextlib.ExitStack() as stack:
         for path, value in wanted.items():
-            try:
+            # Not root, or a kernel without it: the page says so (can_stay_awake).
+            with contextlib.suppress(OSError):
                 before = path.read_text()
+                stack.callback(restore, path, before)
                 path.write_text(value)
-            except OSError:
-                continue  # Not root, or a kernel without it; the page says so (can_stay_awake).
-            stack.callback(path.write_text, before)
         yield
 
 

@@ -50,7 +50,8 @@ def same_again(earlier: dict, later: dict, rows: list[list[str]]) -> str:
     return (
         f"`make bench` twice, {first} and {second} (UTC), of {builds}, with {settings_are} settings; the tables above "
         "are of the second. Each figure with its own spread: of ratios against the best peer of each run, of latencies that "
-        f"of what the sidecar adds. {again.summary_text(rows)}")
+        f"of what the sidecar adds. {again.summary_text(rows)} Where both were measured alike, the last columns have the rounds of "
+        "both as those of a single run, which decides where their verdicts differ.")
 
 
 def build_text(results: dict) -> str:
@@ -82,14 +83,14 @@ def about(results: dict) -> str:
     machine, options = results["machine"], results["options"]
     where = "in a virtual machine" if machine["isVirtual"] else "on bare metal"
     network = "a network namespace of its own" if options["ownNetwork"] else "the host's network namespace"
-    halting = "don't halt" if options["canStayAwake"] else "halt as they do elsewhere, since nothing here may change that"
+    halting = "doesn't halt" if options["canStayAwake"] else "halts as elsewhere, since nothing here may change that"
     command, rate, others = (
         ("make bench-quick", works.QUICK_LATENCY, "") if options["quick"]
-        else ("make bench", works.LATENCY, f" (works without a target {works.FEW_ROUNDS})"))
+        else ("make bench", works.LATENCY, f" (works without a target, latency, memory and growth {works.FEW_ROUNDS})"))
     rate_count = len({one["round"] for one in results["samples"] if one["work"] == works.LATENCY.name})
     lines = [
         f"{results['begun'][:10]}, `{command}`, {options['rounds']} rounds{others}, {options['seconds']:g} s a sample (fixed rate "
-        f"{rate_count} of {options['seconds'] * rate.length:g} s, on cores that {halting}), in {network}.",
+        f"{rate_count} of {options['seconds'] * rate.length:g} s, on a core that {halting}), in {network}.",
         f"{machine['processor']}, {machine['cores']} cores, {machine['memoryBytes'] / 2**30:.0f} GiB, {where}; Linux "
         f"{machine['kernel']}, {machine['congestionControl']} congestion control.", report.repeated_text(results), ""]
     names = ["sidecar", "haproxy", "nginx", "envoy", "openssl"]

@@ -10,7 +10,7 @@ from . import BenchmarkFailure, machine
 from .candidates import Programs
 from .places import Place
 
-FORMAT = 6
+FORMAT = 7
 HASH_DIGITS = 12
 
 

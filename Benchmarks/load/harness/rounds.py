@@ -95,7 +95,7 @@ def measure_turn(
         taking_part = [*origin.pids, *candidate.pids]
         with processes.real_time(taking_part) if work.real_time else contextlib.nullcontext():
             sample = load.sample(work, candidate)
-        samples.append({"table": table, "work": work.name, "candidate": candidate.name, "round": number, **sample})
+        samples.append({"table": table, "work": work.name, "candidate": candidate.name, "round": number, "turns": work.turns, **sample})
     return samples
 
 

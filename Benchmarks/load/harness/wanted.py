@@ -35,7 +35,7 @@ class Wanted:
 
     def growth(self, table: str, number: int) -> bool:
         """Whether it is measured in this round."""
-        return self.other(table, "growth") and number < growth.ROUNDS
+        return self.other(table, "growth") and (bool(self._globs) or number < growth.ROUNDS)
 
     def works(self, table: str) -> list[Work]:
         chosen = FULL if self._globs or not self._is_quick else QUICK

@@ -20,7 +20,8 @@ class Work:
     length: float = 1.0
     """A sample of it takes so many times as long as others."""
     turns: int = 1
-    """So many samples of each candidate in a round, all of one turn before the next; each turn counts as a round of its own."""
+    """So many samples of each candidate in a round, all of one turn before the next. Each turn has a number of its own, as a round
+    has; those of one round are drawn together where spreads are made."""
     has_target: bool = True
     real_time: bool = False
     """Whether everybody who takes part runs ahead of all else on the machine (processes.real_time), on cores that don't halt
@@ -62,8 +63,8 @@ def bulk(streams: int, direction: str) -> Work:
 
 def rate(messages_per_second: int) -> Work:
     """A sample lasts for two half seconds and more: so long after a burst a proxy may give memory back, and what that does to
-    messages belongs to their latency. Pauses of the machine's fall into some of the samples, at times into every second one; with
-    two turns the median is that of a sample without."""
+    messages belongs to their latency. Pauses of the machine's fall into some of the samples; with two turns it is
+    rarer that they are in half of them."""
     return Work(
         name=f"rate-{messages_per_second}", title=f"open loop, {messages_per_second} messages/s",
         profile="messages", length=6, turns=2, real_time=True, clear_floors=("floor-epoll",),

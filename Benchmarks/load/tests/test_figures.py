@@ -104,6 +104,14 @@ class LatencyTests(unittest.TestCase):
         samples = timed("direct", [[50], [60]]) + timed("sidecar", [[130]])
         self.assertEqual(latency.Comparison(samples, "clear", "rate-4000").rounds, [0])
 
+    def test_turns_of_one_round_are_drawn_together(self):
+        def spread(count: int) -> bootstrap.Spread:
+            samples = [one for name in ("direct", "sidecar") for one in timed(name, [[value] for value in range(count)], turns=2)]
+            return latency.Comparison(samples, "clear", "rate-4000").added_spread("sidecar", 500)
+
+        self.assertEqual(spread(4), bootstrap.UNKNOWN, "two rounds")
+        self.assertEqual(spread(6), bootstrap.Spread(0, 0))
+
 
 class VerdictTests(unittest.TestCase):
     def row(self, samples: list[dict], title: str) -> targets.Row:
@@ -345,7 +353,7 @@ class AgainTests(unittest.TestCase):
     def results(self, ours: list[int], directory: str = "sidecar-bench-a1", buffers: str = "16k") -> dict:
         return {
             "samples": counted("sidecar", ours) + counted("nginx", [100] * len(ours)), "memory": [], "growth": [],
-            "counts": {}, "builds": {"sidecar-proxy": "a"}, "versions": {},
+            "counts": {}, "builds": {"sidecar-proxy": "a"}, "versions": {}, "machine": {}, "options": {"rounds": len(ours)},
             "settings": {"clear": {"nginx-messages.conf": f"pid /tmp/{directory}/pid; buffers {buffers};"}}}
 
     def test_spreads_overlap_or_lie_apart(self):
@@ -401,8 +409,9 @@ class AgainTests(unittest.TestCase):
     def test_rounds_of_both_decide_together_if_they_are_of_one_build(self):
         runs = self.results([140, 150, 160, 170]), self.results([136, 148, 150, 160])
         self.assertEqual(again.table(*runs)[1][0][again.TOGETHER:], ["1.50× (1.40–1.60)", targets.MET])
-        self.assertEqual({one["round"] for one in again.together(*runs)["samples"]}, set(range(8)))
-        for other in ({"builds": {"sidecar-proxy": "b"}}, {"versions": {"clear": {}}}):
+        self.assertEqual({one["round"] for one in again.together(*runs)["samples"]}, {0, 1, 2, 3, 8, 9, 10, 11})
+        for other in ({"builds": {"sidecar-proxy": "b"}}, {"versions": {"clear": {}}}, {"machine": {"cores": 4}},
+                      {"options": {"canStayAwake": False}}, {"settings": {"clear": {}}}):
             self.assertEqual(again.table(runs[0], {**runs[1], **other})[1][0][again.TOGETHER:], ["", ""])
 
     def test_too_few_rounds_say_nothing(self):

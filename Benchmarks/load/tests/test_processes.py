@@ -39,25 +39,31 @@ class AwakeTests(unittest.TestCase):
         self.addCleanup(directory.cleanup)
         self.root = pathlib.Path(directory.name)
         self.before = {
-            "latency": "0", "guest_halt_poll_ns": "0", "guest_halt_poll_grow_start": "50000", "guest_halt_poll_allow_shrink": "Y"}
+            f"latency{machine.cores()[1]}": "0", "guest_halt_poll_ns": "0", "guest_halt_poll_grow_start": "10000",
+            "guest_halt_poll_allow_shrink": "Y"}
         for name, value in self.before.items():
             (self.root / name).write_text(value)
-        for name, value in (("latency_file", lambda core: self.root / "latency"), ("HALT_POLLING", self.root)):
+        for name, value in (
+                ("latency_file", lambda core: self.root / f"latency{core}"), ("HALT_POLLING", self.root),
+                ("IDLE_DRIVER", self.root / "driver")):
             patch = mock.patch.object(machine, name, value)
             patch.start()
             self.addCleanup(patch.stop)
 
     def found(self) -> dict[str, str]:
-        return {path.name: path.read_text() for path in self.root.iterdir()}
+        return {name: (self.root / name).read_text() for name in self.before if (self.root / name).exists()}
 
     def test_for_the_length_of_a_block_and_as_it_was_after_it(self):
         with self.assertRaises(ZeroDivisionError), machine.awake():
-            self.assertEqual((self.found()["latency"], self.found()["guest_halt_poll_ns"]), ("n/a", str(machine.POLLED_NANOSECONDS)))
+            polled = str(machine.POLLED_NANOSECONDS)
+            self.assertEqual(list(self.found().values()), ["n/a", polled, polled, "N"])
             raise ZeroDivisionError
         self.assertEqual(self.found(), self.before)
 
     def test_a_kernel_without_it_leaves_the_block_as_it_is(self):
-        self.assertTrue(machine.can_stay_awake())
+        for driver, is_used in (("none", False), ("haltpoll", True)):
+            (self.root / "driver").write_text(f"{driver}\n")
+            self.assertEqual(machine.can_stay_awake(), is_used)
         for name in self.before:
             (self.root / name).unlink()
         self.assertFalse(machine.can_stay_awake())

@@ -20,7 +20,7 @@ struct HeapTrim {
 
   /// Called whenever the control thread has woken up; workers wake it half a second after TLS has given memory back.
   /// - Parameters:
-  ///   - grown: bytes by which the heap is longer than at the start; costs nothing. More than these no burst has left.
+  ///   - grown: bytes by which the heap is longer than at the start; costs nothing. A burst has left hardly more.
   ///   - free: bytes of the heap that nobody uses, resident or not.
   ///   - trim: gives them back.
   mutating func run(
