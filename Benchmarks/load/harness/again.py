@@ -11,7 +11,7 @@ from .bootstrap import UNKNOWN, Spread, agreement, agreements_text
 HEADINGS = ["work", "one run", "the next", "spreads", "figures within the other's", "met", "both together", "met together"]
 SPREADS, FIGURES, VERDICTS, TOGETHER = 3, 4, 5, 6
 """Columns."""
-OF_THE_RUN = re.compile(r'sidecar-bench-\w+|(?<=127\.0\.0\.1:)\d+|(?<=route)\d+|(?<="port_value": )\d+')
+OF_THE_RUN = re.compile(r'sidecar-bench-\w+|(?<=127\.0\.0\.1:)\d+|(?<=route)\d+|(?<="target)\d+|(?<="port_value": )\d+')
 BOTH, FIRST, NEXT, NEITHER = "both", "the first's", "the next one's", "neither"
 
 

@@ -427,7 +427,7 @@ class AgainTests(unittest.TestCase):
     def test_settings_are_the_same_but_for_the_directory_and_the_ports(self):
         first = self.results([1])
         ports = [
-            {**first, "settings": {"clear": {"one": f'{{name: route{port}, bind: "127.0.0.1:{port}"}} "port_value": {port}, buffer 65536'}}}
+            {**first, "settings": {"clear": {"one": f'{{name: route{port}, bind: "127.0.0.1:{port}"}} "target{port}" "port_value": {port}, buffer 65536'}}}
             for port in (20956, 20959)]
         self.assertTrue(again.has_same_settings(*ports))
         self.assertTrue(again.has_same_settings(first, self.results([2], directory="sidecar-bench-b2")))
