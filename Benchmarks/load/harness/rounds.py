@@ -1,4 +1,4 @@
-"""Who is measured when: in each round every candidate does every work once, one candidate right after the other, so
+"""Who is measured when: in each round every candidate does every work once (or as often as it has turns), one candidate right after the other, so
 that whatever the machine does meanwhile hits all of them alike."""
 
 import contextlib
