@@ -1,5 +1,5 @@
-"""Who is measured when: in each round every candidate does every work once (or as often as it has turns), one candidate right after the other, so
-that whatever the machine does meanwhile hits all of them alike."""
+"""Who is measured when: in each round every candidate does every work once (or as often as it has turns), one candidate right
+after the other, so that whatever the machine does meanwhile hits all of them alike."""
 
 import contextlib
 import json
