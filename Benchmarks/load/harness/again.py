@@ -1,6 +1,8 @@
 """Two runs held against each other: whether a benchmark that is run again finds the same. By two criteria: whether the
-spreads overlap, which wide ones do easily, and whether the figure of either run lies within the spread of the other. Figures
-are compared as they are shown, so that a single page of memory makes no difference. And what the rounds of both, as those of a
+spreads overlap, which wide ones do easily, and whether the figure of either run lies within the spread of the other. What is
+compared is what decides, as ratios and differences to the best peer of each run: what a proxy adds to latency at p99.9 goes by
+the machine's quarter of an hour, for everybody alike. Figures are compared as they are shown, so that a single page of memory
+makes no difference. And what the rounds of both, as those of a
 single run, come to: a verdict that changes from one run to the next wants more rounds."""
 
 import re
@@ -59,8 +61,7 @@ def compared(before: targets.Row, after: targets.Row) -> list[str]:
 
 
 def figure(row: targets.Row) -> str:
-    spread = row.own_spread or row.spread
-    return f"{row.value} ({spread})" if spread else row.value
+    return f"{row.value} ({row.spread})" if row.spread else row.value
 
 
 def within(before: targets.Row, after: targets.Row, first: Spread | None, second: Spread | None) -> str:

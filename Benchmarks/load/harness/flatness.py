@@ -51,8 +51,11 @@ def memory(samples: list[dict], candidate: str) -> Series:
 
 
 def series(samples: list[dict], candidate: str, kind: str, work: str, cost: Callable[[dict], float]) -> Series:
-    steps: dict[tuple[int, int], dict[int, float]] = {}
+    """Of a step that a round has taken twice the mean."""
+    steps: dict[tuple[int, int], dict[int, list[float]]] = {}
     for one in samples:
         if (one["kind"], one["work"], one["candidate"]) == (kind, work, candidate):
-            steps.setdefault((one["connections"], one["workers"]), {})[one["round"]] = cost(one)
-    return Series(steps)
+            rounds = steps.setdefault((one["connections"], one["workers"]), {})
+            rounds.setdefault(one["round"], []).append(cost(one))
+    return Series({
+        step: {number: statistics.fmean(costs) for number, costs in rounds.items()} for step, rounds in steps.items()})

@@ -19,6 +19,7 @@ BUSY_COUNTS = (1, 10, 100, 1_000, 10_000)
 HELD_COUNTS = (64, 1_000, 10_000)
 """Connections of which `FEW` are in use."""
 FEW = 64
+WORKER_COUNTS = (1, 2)
 PEER, FLOOR = "nginx", "floor-epoll"
 NAMES = ("sidecar", PEER, FLOOR)
 ROUNDS = 5
@@ -76,11 +77,14 @@ def held(starter: Starter, load: Load, name: str) -> Iterator[dict]:
 
 
 def workers(starter: Starter, load: Load, name: str) -> Iterator[dict]:
-    """Messages through one worker and through two. All of them may run on both cores, and share one of them with load and
-    origin, so that throughput says nothing here; CPU per message does."""
-    for count in (1, 2):
-        with started(starter, name, FEW, workers=count, cores=os.sched_getaffinity(0)) as candidate:
-            yield step("round trip", FEW, count, load.sample(works.messages(FEW, MESSAGE_BYTES), candidate))
+    """Messages through one worker and through two, and the same backwards, so that a machine that gets slower meanwhile does
+    so for both. All of them may run on both cores, and share one of them with load and origin, so that throughput says
+    nothing here; CPU per message does."""
+    with contextlib.ExitStack() as stack:
+        cores = os.sched_getaffinity(0)
+        candidates = {count: stack.enter_context(started(starter, name, FEW, workers=count, cores=cores)) for count in WORKER_COUNTS}
+        for count in (*WORKER_COUNTS, *reversed(WORKER_COUNTS)):
+            yield step("round trip", FEW, count, load.sample(works.messages(FEW, MESSAGE_BYTES), candidates[count]))
 
 
 def step(work: str, connections: int, workers: int, sample: dict) -> dict:

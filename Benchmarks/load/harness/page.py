@@ -49,8 +49,8 @@ def same_again(earlier: dict, later: dict, rows: list[list[str]]) -> str:
     settings_are = "the same" if again.has_same_settings(earlier, later) else "**other**"
     return (
         f"`make bench` twice, {first} and {second} (UTC), of {builds}, with {settings_are} settings; the tables above "
-        "are of the second. Each figure with its own spread: of ratios against the best peer of each run, of latencies that "
-        f"of what the sidecar adds. {again.summary_text(rows)} Where both were measured alike, the last columns have the rounds of "
+        "are of the second. Each figure with its own spread: of ratios and of differences in latency against the best peer of "
+        f"each run. {again.summary_text(rows)} Where both were measured alike, the last columns have the rounds of "
         "both as those of a single run, which decides where their verdicts differ.")
 
 

@@ -113,14 +113,17 @@ class Server:
 
     @property
     def pids(self) -> list[int]:
-        """The process and all that it started, such as nginx's worker."""
+        """The process and all that it started, such as nginx's worker, but for what has ended meanwhile."""
+        children = children_of(self.process.pid)
+        if children is None:
+            raise BenchmarkFailure(f"{self.name} has ended: {tail(self.log)}")
         found = [self.process.pid]
-        for pid in found:
-            try:
-                children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            except FileNotFoundError:
-                raise BenchmarkFailure(f"{self.name} has ended: {tail(self.log)}") from None
-            found.extend(int(child) for child in children)
+        while children:
+            pid = children.pop(0)
+            more = children_of(pid)
+            if more is not None:
+                found.append(pid)
+                children += more
         return found
 
     def check(self) -> None:
@@ -149,6 +152,14 @@ class Server:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+
+
+def children_of(pid: int) -> list[int] | None:
+    """What a process has started itself; none where it has ended. proc_pid_task(5)."""
+    try:
+        return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 def memory_map(pid: int) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from . import bootstrap, checks, flatness, growth, latency, sizes, summary, targets, works
 from .candidates import PEERS
 
-HEADINGS = ["throughput", "per proxy-CPU-s", "CPU each", "p50/p99/p99.9/worst µs", "sidecar ÷ this (rounds)"]
+HEADINGS = ["throughput", "per proxy-CPU-s", "CPU each", "p50/p99/p99.9/worst µs", "resident", "sidecar ÷ this (rounds)"]
 """Of a table of works, behind its name."""
 
 
@@ -22,13 +22,14 @@ def print_table(headings: list[str], rows: list[list[str]]) -> None:
 
 
 def work_rows(samples: list[dict], table: str, work: works.Work) -> list[list[str]]:
-    """One row per candidate: throughput, CPU per unit of work, latency, and how it stands to the sidecar."""
+    """One row per candidate: throughput, CPU per unit of work, latency, resident memory meanwhile, and how it stands to the sidecar."""
     rows = []
     for name in summary.candidates_of(samples, table, work.name):
         mine = summary.rounds_of(samples, table, work.name, name)
         unit = next(iter(mine.values()))["unit"]
         speed = summary.median(mine, summary.per_second)
         efficiency = summary.median(mine, summary.per_cpu_second)
+        resident = summary.median(mine, lambda sample: sample["residentBytes"])
         times = "–"
         if "latencyNanoseconds" in next(iter(mine.values())):
             percentiles = [latency.percentile(mine.values(), thousandths) for thousandths in latency.PERCENTILES.values()]
@@ -42,7 +43,7 @@ def work_rows(samples: list[dict], table: str, work: works.Work) -> list[list[st
                 against = f"{pair.of_medians:.2f} ({pair.low:.2f}–{pair.high:.2f})"
         rows.append([
             f"  {name}", count_text(speed, unit) + "/s", count_text(efficiency, unit) if efficiency else "–", cost, times,
-            against])
+            f"{resident / 2**20:.1f} MiB" if resident else "–", against])
     return rows
 
 

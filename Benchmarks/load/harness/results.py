@@ -10,7 +10,7 @@ from . import BenchmarkFailure, machine
 from .candidates import Programs
 from .places import Place
 
-FORMAT = 7
+FORMAT = 8
 HASH_DIGITS = 12
 
 

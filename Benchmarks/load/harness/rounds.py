@@ -38,7 +38,7 @@ class Load:
             done = self._run(work, candidate)
             candidate.check()
             if done.returncode == 0:
-                sample = {**measured(json.loads(done.stdout)), "attempts": attempt}
+                sample = {**measured(json.loads(done.stdout), candidate), "attempts": attempt}
                 if sample["cpuSeconds"] > 0 or not candidate.pids:
                     return sample
             else:
@@ -63,12 +63,16 @@ class Load:
             raise BenchmarkFailure(f"{work.name} through {candidate.name} never ended") from None
 
 
-def measured(result: dict) -> dict:
-    """The generator's result, with what it saw of the candidate's processes added up."""
+def measured(result: dict, candidate: Candidate) -> dict:
+    """The generator's result, with what it saw of the candidate's processes added up. The pages of files that processes of one
+    server have resident, as nginx's master and worker do, are mostly the same: those of the one with most of them count."""
     observed = result.pop("observed")
+    anonymous = sum(one["anonymousBytes"] for one in observed)
+    files = {one["process"]: one["residentBytes"] - one["anonymousBytes"] for one in observed}
+    of_servers = sum(max(files.get(pid, 0) for pid in server.pids) for server in candidate.servers)
     return {
         **result, "cpuSeconds": sum(one["cpuNanoseconds"] for one in observed) / 1e9,
-        "anonymousBytes": sum(one["anonymousBytes"] for one in observed)}
+        "anonymousBytes": anonymous, "residentBytes": anonymous + of_servers}
 
 
 def measure_round(

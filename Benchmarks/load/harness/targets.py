@@ -28,11 +28,9 @@ class Row:
     verdict: str
     floor: str = ""
     figure: float | None = None
-    """The value as a number; none where nothing was measured."""
+    """What decides, as a number: the value, or of latency its difference to the best peer's; none for counts."""
     bounds: Spread | None = None
-    """The figure's own spread, in the same unit."""
-    own_spread: str = ""
-    """The same as text, where `spread` is another one: that of what decides."""
+    """The same as `spread`, in the figure's unit."""
     digits: int = 2
     """Of the figure and its spread, as they are shown."""
 
@@ -153,19 +151,19 @@ def latency_rows(samples: list[dict]) -> list[Row]:
             added = {name: comparison.added(name, percentile) for name in comparison.candidates}
             peer = min(peers, key=added.get)
             spread = comparison.difference_spread("sidecar", peers, percentile)
-            own = comparison.added_spread("sidecar", percentile)
             of_all = {name: comparison.added_of_all(name, percentile) for name in ("sidecar", *peers)}
             is_lowest_of_all = of_all["sidecar"] <= min(of_all[name] for name in peers)
             decided = verdict(spread, 0, higher_is_better=False)
             floors = [added[name] for name in works.LATENCY.floors(table) if name in added]
             is_limit = floors and round(min(floors)) <= round(min(added["sidecar"], added[peer]))
             found.append(Row(
-                title=f"{where}: added latency, {label}", target="lowest", value=f"{added['sidecar']:.0f} µs",
+                title=f"{where}: added latency, {label}", target="lowest",
+                value=f"{added['sidecar']:.0f} µs, {added['sidecar'] - added[peer]:+.0f} to the peer",
                 spread=spread.text("{:+.0f} to {:+.0f} µs"),
                 against=f"{peer} {added[peer]:.0f} µs (of all messages {of_all['sidecar']:.0f}, {of_all[peer]:.0f})",
                 verdict=OPEN if decided == (MISSED if is_lowest_of_all else MET) else decided,
                 floor=f"{min(floors):.0f} µs{'' if is_limit else NO_LIMIT}" if floors else "",
-                figure=added["sidecar"], bounds=own, own_spread=own.text("{:.0f} to {:.0f} µs"), digits=0))
+                figure=added["sidecar"] - added[peer], bounds=spread, digits=0))
     return found
 
 

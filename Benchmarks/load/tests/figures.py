@@ -6,7 +6,7 @@ import collections
 def sample(candidate: str, number: int, work: str, table: str = "clear", **measured) -> dict:
     return {
         "table": table, "work": work, "candidate": candidate, "round": number, "turns": 1, "seconds": 1.0, "unit": "round trips",
-        "count": 1_000, "cpuSeconds": 0.0 if candidate == "direct" else 1.0,
+        "count": 1_000, "cpuSeconds": 0.0 if candidate == "direct" else 1.0, "residentBytes": 0,
         "latencyNanoseconds": histogram([1, 2, 3, 4, 5]), **measured}
 
 

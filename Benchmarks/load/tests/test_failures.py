@@ -88,6 +88,18 @@ class SampleTests(FailureTests):
         with self.assert_fails("through proxy", "no CPU"):
             load.sample(self.work, Candidate("proxy", (1,), [self.server("exec sleep 60")]))
 
+    def test_files_that_processes_of_one_proxy_have_resident_count_once(self):
+        servers = [self.server("sleep 60 & exec sleep 60")]
+        while len(servers[0].pids) < 2:  # The shell may not have come to it.
+            pass
+        servers.append(self.server("exec sleep 60"))
+        pids = Candidate("proxy", (1,), servers).pids
+        observed = [
+            {"process": pid, "cpuNanoseconds": 1, "residentBytes": resident, "anonymousBytes": anonymous}
+            for pid, resident, anonymous in zip(pids, (700, 1_000, 600), (100, 200, 300))]
+        sample = self.load(self.output(observed=observed)).sample(self.work, Candidate("proxy", (1,), servers))
+        self.assertEqual((sample["anonymousBytes"], sample["residentBytes"]), (600, 600 + 800 + 300))
+
     def test_a_proxy_that_dies_in_mid_sample_is_named_with_its_last_words(self):
         server = self.server("echo out of luck; exec sleep 60")
         pid = server.process.pid

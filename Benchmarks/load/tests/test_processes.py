@@ -27,6 +27,16 @@ class StartTests(unittest.TestCase):
         with self.assertRaisesRegex(BenchmarkFailure, "1 of its 2 processes"):
             self.start("exec sleep 60", 2, seconds=0.2)
 
+    def test_a_child_that_has_ended_is_none_and_a_process_that_has_is_an_error(self):
+        running = self.start("exec sleep 60", 1, seconds=5)
+        pid = running.process.pid
+        families = {pid: [901, 902], 901: None, 902: [903], 903: []}
+        with mock.patch.object(processes, "children_of", families.get):
+            self.assertEqual(running.pids, [pid, 902, 903])
+        running.stop()
+        with self.assertRaisesRegex(BenchmarkFailure, "has ended"):
+            self.fail(running.pids)
+
     def test_whose_workers_are_processes(self):
         self.assertEqual([process_count(name, 2) for name in ("sidecar", "haproxy", "envoy", "nginx", "floor-epoll")], [1, 1, 1, 3, 2])
 

@@ -158,6 +158,10 @@ class GrowthOrderTests(unittest.TestCase):
             len(self.begun), len(growth.NAMES) * (len(growth.BUSY_COUNTS) + 1 + 2),
             "one process for each count in use, one for what is held, and one for each count of workers")
 
+    def test_workers_are_measured_there_and_back(self):
+        steps = [step for step in self.steps(0) if step[:2] == ("workers", "sidecar")]
+        self.assertEqual([workers for *_, workers, _ in steps], [1, 2, 2, 1])
+
 
 class MemoryOrderTests(unittest.TestCase):
     """Each candidate's memory is the number of connections it has, times its place among those that were started."""
