@@ -102,7 +102,7 @@ bench-smoke: setup-bench ## Whether the benchmark itself works: a moment of it, 
 	  --rounds 1 --seconds 0.5 --tls-root host --results out/bench/smoke.json
 	cd Benchmarks/load && python3 -B -m unittest discover --top-level-directory . --start-directory tests
 
-bench-page: ## Show the last benchmark's results in docs/performance.md; EARLIER=FILE: beside those of another run
+bench-page: ## Show the last benchmark's results in docs/performance.md; EARLIER="FILE …": beside those of other runs
 	SIDECAR_BENCH_BUILD=no Benchmarks/load/bench --page $(if $(EARLIER),--compare $(EARLIER))
 
 bench-micro: setup ## The hot path piece by piece: time, and counts that CI holds to their thresholds

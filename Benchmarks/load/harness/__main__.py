@@ -28,20 +28,21 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--page", action="store_true", help="measure nothing: show the results in docs/performance.md")
     parser.add_argument(
-        "--compare", type=pathlib.Path, metavar="EARLIER",
-        help="measure nothing: hold the results against those of another run; with --page, in docs/performance.md as well")
+        "--compare", type=pathlib.Path, nargs="+", default=[], metavar="EARLIER",
+        help="measure nothing: hold the results against those of other runs, the oldest first; with --page, in "
+        "docs/performance.md as well")
     return parser.parse_args()
 
 
 def show(options: argparse.Namespace) -> None:
     """What was measured before."""
     found = results.load(options.results)
-    earlier = results.load(options.compare) if options.compare else None
+    earlier = [results.load(path) for path in options.compare]
     if earlier:
-        again.check_two_runs(earlier, found)
-        headings, rows = again.table(earlier, found)
+        again.check_order(*earlier, found)
+        headings, rows = again.table(*earlier, found)
         report.print_table(headings, rows)
-        print(f"\n{again.summary_text(rows)}")
+        print(f"\n{again.summary_text(rows)} {again.pairs_text(*earlier, found)}".rstrip())
     if options.page:
         page.write(found, earlier, REPOSITORY / "docs/performance.md")
 

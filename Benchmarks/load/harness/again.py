@@ -1,29 +1,48 @@
-"""Two runs held against each other: whether a benchmark that is run again finds the same. By two criteria: whether the
+"""Runs held against each other: whether a benchmark that is run again finds the same. By two criteria: whether the
 spreads overlap, which wide ones do easily, and whether the figure of either run lies within the spread of the other. What is
 compared is what decides, as ratios and differences to the best peer of each run: what a proxy adds to latency at p99.9 goes by
 the machine's quarter of an hour, for everybody alike. Figures are compared as they are shown, so that a single page of memory
-makes no difference. And what the rounds of both, as those of a
-single run, come to: a verdict that changes from one run to the next wants more rounds."""
+makes no difference. And what the rounds of all, as those of a single run, come to: a verdict that changes from one run to the
+next wants more rounds."""
 
+import functools
+import itertools
 import re
 
 from . import BenchmarkFailure, targets, works
 from .bootstrap import UNKNOWN, Spread, agreement, agreements_text
 
-HEADINGS = ["work", "one run", "the next", "spreads", "figures within the other's", "met", "both together", "met together"]
+HEADINGS = ["work", "one run", "the next", "spreads", "figures within the other's", "met", "all together", "met together"]
 SPREADS, FIGURES, VERDICTS, TOGETHER = 3, 4, 5, 6
 """Columns."""
 OF_THE_RUN = re.compile(r'sidecar-bench-\w+|(?<=127\.0\.0\.1:)\d+|(?<=route)\d+|(?<="target)\d+|(?<="port_value": )\d+')
 BOTH, FIRST, NEXT, NEITHER = "both", "the first's", "the next one's", "neither"
 
 
-def table(earlier: dict, later: dict) -> tuple[list[str], list[list[str]]]:
-    """The targets of both, row by row: figures with their own spreads, and by each criterion whether they agree."""
-    before = {row.title: row for row in targets.rows(earlier)}
-    both = {row.title: row for row in targets.rows(together(earlier, later))} if is_comparable(earlier, later) else {}
+def table(*runs: dict) -> tuple[list[str], list[list[str]]]:
+    """The targets of the last two, row by row: figures with their spreads, and by each criterion whether they agree; and of all."""
+    *_, earlier, later = runs
+    are_comparable = all(is_comparable(one, later) for one in runs)
+    pooled = {row.title: row for row in targets.rows(functools.reduce(together, runs))} if are_comparable else {}
     return HEADINGS, [
-        compared(before[row.title], row) + together_cells(both.get(row.title))
-        for row in targets.rows(later) if row.title in before]
+        compared(before, row) + together_cells(pooled.get(row.title))
+        for before, row in in_common(targets.rows(earlier), targets.rows(later))]
+
+
+def in_common(earlier: list[targets.Row], later: list[targets.Row]) -> list[tuple[targets.Row, targets.Row]]:
+    before = {row.title: row for row in earlier}
+    return [(before[row.title], row) for row in later if row.title in before]
+
+
+def pairs_text(*runs: dict) -> str:
+    """Of every two runs, not only of one right after the other, how many spreads overlap; nothing where there are but two."""
+    if len(runs) < 3:
+        return ""
+    found = []
+    for earlier, later in itertools.combinations([targets.rows(run) for run in runs], 2):
+        found.append(agreements_text([compared(*rows) for rows in in_common(earlier, later)], SPREADS))
+    counts = ", ".join(f"{text} in {found.count(text)}" for text in dict.fromkeys(sorted(found, reverse=True)))
+    return f"Of the {len(found)} pairs of these {len(runs)} runs: {counts}."
 
 
 def is_comparable(earlier: dict, later: dict) -> bool:
@@ -37,7 +56,7 @@ def is_comparable(earlier: dict, later: dict) -> bool:
 
 
 def together(earlier: dict, later: dict) -> dict:
-    """Both as one run, the rounds of the second behind those of the first, and as even or odd as they are."""
+    """Two as one run, the rounds of the second behind those of the first, and as even or odd as they are."""
     kinds = ("samples", "memory", "growth")
     behind = works.LATENCY.turns * (1 + max(one["round"] for kind in kinds for one in earlier[kind]))
     moved = {kind: [{**one, "round": one["round"] + behind} for one in later[kind]] for kind in kinds}
@@ -48,10 +67,13 @@ def together_cells(row: targets.Row | None) -> list[str]:
     return [figure(row), row.verdict] if row else ["", ""]
 
 
-def check_two_runs(earlier: dict, later: dict) -> None:
+def check_order(*runs: dict) -> None:
     """A run held against itself agrees with it."""
-    if earlier["begun"] == later["begun"]:
-        raise BenchmarkFailure(f"both results are of the run that began at {later['begun']}; --compare wants those of another one")
+    for earlier, later in itertools.pairwise(runs):
+        if earlier["begun"] >= later["begun"]:
+            raise BenchmarkFailure(
+                f"the run that began at {later['begun']} isn't later than that of {earlier['begun']}; --compare wants other runs "
+                "than that of the results, the oldest first")
 
 
 def compared(before: targets.Row, after: targets.Row) -> list[str]:

@@ -9,8 +9,8 @@ END = "<!-- results: end -->"
 SETTINGS = "settings.md"
 
 
-def write(results: dict, earlier: dict | None, page: pathlib.Path) -> None:
-    """Replaces what stands between the marks, and the charts. `earlier`: another run, to hold this one against."""
+def write(results: dict, earlier: list[dict], page: pathlib.Path) -> None:
+    """Replaces what stands between the marks, and the charts. `earlier`: other runs, to hold this one against."""
     text = page.read_text()
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
@@ -19,7 +19,7 @@ def write(results: dict, earlier: dict | None, page: pathlib.Path) -> None:
     page.write_text(f"{before}{BEGIN}\n\n{section(results, earlier, pictures, page.stem)}\n{END}{after}")
 
 
-def section(results: dict, earlier: dict | None, pictures: list[tuple[str, str]], directory: str) -> str:
+def section(results: dict, earlier: list[dict], pictures: list[tuple[str, str]], directory: str) -> str:
     parts = [about(results), "### Targets", targets_table(results)]
     for name, title in pictures:
         parts.append(f"**{title}**\n\n![{title}]({directory}/{name})")
@@ -32,26 +32,28 @@ def section(results: dict, earlier: dict | None, pictures: list[tuple[str, str]]
         parts += ["### Standard tools", told, markdown(headings, bold(rows, bootstrap.APART))]
     parts.append(f"What everybody was given: [settings]({directory}/{SETTINGS}).")
     if earlier:
-        headings, rows = again.table(earlier, results)
-        parts += ["### The same again", same_again(earlier, results, rows),
+        runs = [*earlier, results]
+        headings, rows = again.table(*runs)
+        parts += ["### The same again", same_again(runs, rows),
                   markdown(headings, bold(rows, bootstrap.APART, again.NEITHER))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 CHECKS = """The sidecar against each peer in work per proxy-CPU-second, with its spread, by the tool and by the generator's
-closest work. An HTTP request of wrk's is about the size of a small message."""
+closest work. An HTTP request of wrk's is about the size of a small message; wrk's server is slower than the generator's origin, so
+that a proxy waits a sixth of the time and has less at once, which levels what they cost."""
 
 
-def same_again(earlier: dict, later: dict, rows: list[list[str]]) -> str:
-    """What two runs have in common, and how far they agree by the rows of their table."""
-    first, second = (one["begun"][:16].replace("T", " ") for one in (earlier, later))
-    builds = " and ".join(dict.fromkeys(build_text(one) for one in (earlier, later)))
-    settings_are = "the same" if again.has_same_settings(earlier, later) else "**other**"
+def same_again(runs: list[dict], rows: list[list[str]]) -> str:
+    """What runs have in common, and how far they agree by the rows of their table."""
+    begun = ", ".join(one["begun"][:16].replace("T", " ") for one in runs)
+    builds = " and ".join(dict.fromkeys(map(build_text, runs)))
+    settings_are = "the same" if all(again.has_same_settings(runs[0], one) for one in runs) else "**other**"
     return (
-        f"`make bench` twice, {first} and {second} (UTC), of {builds}, with {settings_are} settings; the tables above "
-        "are of the second. Each figure with its own spread: of ratios and of differences in latency against the best peer of "
-        f"each run. {again.summary_text(rows)} Where both were measured alike, the last columns have the rounds of "
-        "both as those of a single run, which decides where their verdicts differ.")
+        f"`make bench` {len(runs)} times, {begun} (UTC), of {builds}, with {settings_are} settings; the tables above "
+        "are of the last, which is held against the one before it. Each figure with its own spread: of ratios and of differences in latency against the best peer of "
+        f"each run. {again.summary_text(rows)} {again.pairs_text(*runs)} Where all were measured alike, the last columns have the rounds of "
+        "all as those of a single run, which decides where their verdicts differ.")
 
 
 def build_text(results: dict) -> str:

@@ -433,10 +433,24 @@ class AgainTests(unittest.TestCase):
         self.assertEqual(rows[0][again.SPREADS:again.TOGETHER], ["", "", targets.OPEN])
         self.assertTrue(again.summary_text(rows).startswith("0 of 0 spreads overlap. Of 0 figures"))
 
-    def test_a_run_is_not_held_against_itself(self):
-        again.check_two_runs({"begun": "2026-01-01T10:00:00"}, {"begun": "2026-01-01T10:12:00"})
-        with self.assertRaisesRegex(BenchmarkFailure, "2026-01-01T10:00:00"):
-            again.check_two_runs({"begun": "2026-01-01T10:00:00"}, {"begun": "2026-01-01T10:00:00"})
+    def test_a_run_is_not_held_against_itself_or_the_wrong_way_round(self):
+        first, second, third = ({"begun": f"2026-01-01T1{hour}:00:00"} for hour in range(3))
+        again.check_order(first, second, third)
+        for runs in ((first, first), (first, second, second), (second, first)):
+            with self.assertRaisesRegex(BenchmarkFailure, "2026-01-01T1.:00:00.*the oldest first"):
+                again.check_order(*runs)
+
+    def test_of_more_runs_the_last_two_are_held_against_each_other_and_all_decide(self):
+        far, *near = (self.results(ours) for ours in ([170, 180, 190], [140, 150, 160], [142, 150, 160]))
+        row, = again.table(far, *near)[1]
+        self.assertEqual(row[:again.SPREADS + 1], again.table(*near)[1][0][:again.SPREADS + 1])
+        self.assertEqual(row[again.TOGETHER:], ["1.60× (1.42–1.80)", targets.MET])
+        self.assertEqual({one["round"] for one in again.together(again.together(far, near[0]), near[1])["samples"]},
+                         {0, 1, 2, 6, 7, 8, 18, 19, 20})
+        self.assertEqual(
+            again.pairs_text(far, *near),
+            "Of the 3 pairs of these 3 runs: 1 of 1 spreads overlap in 1, 0 of 1 spreads overlap in 2.")
+        self.assertEqual(again.pairs_text(*near), "")
 
     def test_settings_are_the_same_but_for_the_directory_and_the_ports(self):
         first = self.results([1])

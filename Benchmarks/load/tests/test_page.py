@@ -39,7 +39,7 @@ class PageTests(unittest.TestCase):
 
     def test_two_runs_of_other_builds_do_not_pass_for_two_of_one(self):
         def said(earlier: dict) -> str:
-            return page.section(results(), earlier, [], "performance").split("### The same again")[1]
+            return page.section(results(), [earlier], [], "performance").split("### The same again")[1]
 
         self.assertIn(
             "of 0.1.0 (sidecar-proxy `aaaaaaaaaaaa`, sidecar-load `bbbbbbbbbbbb`, relay-floor `cccccccccccc`), with",
