@@ -41,7 +41,8 @@ def pairs_text(*runs: dict) -> str:
     found = []
     for earlier, later in itertools.combinations([targets.rows(run) for run in runs], 2):
         found.append(agreements_text([compared(*rows) for rows in in_common(earlier, later)], SPREADS))
-    counts = ", ".join(f"{text} in {found.count(text)}" for text in dict.fromkeys(sorted(found, reverse=True)))
+    in_order = sorted(set(found), key=found.count, reverse=True)
+    counts = ", ".join(f"{text} in {found.count(text)}" for text in in_order)
     return f"Of the {len(found)} pairs of these {len(runs)} runs: {counts}."
 
 
@@ -58,7 +59,7 @@ def is_comparable(earlier: dict, later: dict) -> bool:
 def together(earlier: dict, later: dict) -> dict:
     """Two as one run, the rounds of the second behind those of the first, and as even or odd as they are."""
     kinds = ("samples", "memory", "growth")
-    behind = works.LATENCY.turns * (1 + max(one["round"] for kind in kinds for one in earlier[kind]))
+    behind = works.LATENCY.turns * (1 + max((one["round"] for kind in kinds for one in earlier[kind]), default=0))
     moved = {kind: [{**one, "round": one["round"] + behind} for one in later[kind]] for kind in kinds}
     return {**later, **{kind: earlier[kind] + moved[kind] for kind in kinds}}
 
@@ -110,5 +111,5 @@ def summary_text(rows: list[list[str]]) -> str:
     found = [row[FIGURES] for row in rows if row[FIGURES]]
     first, second = (sum(cell in (BOTH, one) for cell in found) for one in (FIRST, NEXT))
     return (
-        f"{agreements_text(rows, SPREADS)}. Of {len(found)} figures {first} of the first run's lie within the next one's "
-        f"spread, and {second} of the next one's within the first's.")
+        f"{agreements_text(rows, SPREADS)} in these two. Of {len(found)} figures {first} of the first one's lie within the next "
+        f"one's spread, and {second} of the next one's within the first's.")

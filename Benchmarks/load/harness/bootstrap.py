@@ -2,10 +2,10 @@
 
 The rounds of a run are drawn with replacement, as many as there were, the same ones for every candidate of a comparison,
 and the figure is computed from those, some thousand times. What hits all candidates of a round alike cancels out of such figures;
-a single bad round widens their range, and is not left out. The middle 95 per cent of them would be too narrow an interval of
-confidence with so few rounds: of a lone median of six it is about the second to the fifth, which holds the true one three times
-of four. So more of them belong to the spread, as a t-quantile is more than the normal one: the expanded percentile interval
-(Hesterberg, What Teachers Should Know About the Bootstrap, The American Statistician 69:4, 2015, section 4.4)."""
+a single bad round widens their range, and is not left out. With so few rounds the middle 95 per cent of them would be too narrow
+an interval of confidence, so that more of them belong to the spread, as a t-quantile is more than the normal one: the expanded
+percentile interval (Hesterberg, What Teachers Should Know About the Bootstrap, The American Statistician 69:4, 2015). No drawing
+goes beyond the lowest and the highest round: of a lone median of five these hold the true one 15 times of 16, of six 31 of 32."""
 
 import dataclasses
 import math

@@ -40,8 +40,7 @@ def section(results: dict, earlier: list[dict], pictures: list[tuple[str, str]],
 
 
 CHECKS = """The sidecar against each peer in work per proxy-CPU-second, with its spread, by the tool and by the generator's
-closest work. An HTTP request of wrk's is about the size of a small message; wrk's server is slower than the generator's origin, so
-that a proxy waits a sixth of the time and has less at once, which levels what they cost."""
+closest work. An HTTP request of wrk's is about the size of a small message."""
 
 
 def same_again(runs: list[dict], rows: list[list[str]]) -> str:
@@ -51,9 +50,9 @@ def same_again(runs: list[dict], rows: list[list[str]]) -> str:
     settings_are = "the same" if all(again.has_same_settings(runs[0], one) for one in runs) else "**other**"
     return (
         f"`make bench` {len(runs)} times, {begun} (UTC), of {builds}, with {settings_are} settings; the tables above "
-        "are of the last, which is held against the one before it. Each figure with its own spread: of ratios and of differences in latency against the best peer of "
-        f"each run. {again.summary_text(rows)} {again.pairs_text(*runs)} Where all were measured alike, the last columns have the rounds of "
-        "all as those of a single run, which decides where their verdicts differ.")
+        "are of the last, which is held against the one before it. In brackets the spread of what decides: of a ratio, or of the "
+        f"difference in latency, to the best peer of each run. {again.summary_text(rows)} {again.pairs_text(*runs)}{' ' * (len(runs) > 2)}Where all were measured alike, the last columns have the rounds of "
+        "all as those of a single run, taken for independent of it, which decides where their verdicts differ.")
 
 
 def build_text(results: dict) -> str:

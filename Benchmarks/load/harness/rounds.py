@@ -65,7 +65,8 @@ class Load:
 
 def measured(result: dict, candidate: Candidate) -> dict:
     """The generator's result, with what it saw of the candidate's processes added up. The pages of files that processes of one
-    server have resident, as nginx's master and worker do, are mostly the same: those of the one with most of them count."""
+    server have resident, as nginx's master and worker do, are mostly the same: those of the one with most of them count. Anonymous
+    pages that a fork has in common with its parent still count twice, some hundred KiB of nginx's."""
     observed = result.pop("observed")
     anonymous = sum(one["anonymousBytes"] for one in observed)
     files = {one["process"]: one["residentBytes"] - one["anonymousBytes"] for one in observed}

@@ -43,12 +43,12 @@ class FailureTests(unittest.TestCase):
     def runs(self) -> int:
         return len((self.directory / "runs").read_text().splitlines())
 
-    def server(self, text: str) -> processes.Server:
+    def server(self, text: str, count: int = 1) -> processes.Server:
         """A proxy whose port is one that the test itself listens on."""
         listener = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(listener.close)
         server = processes.Server(
-            "proxy", [str(self.script("proxy", text))], listener.getsockname()[1], {CORE}, self.place)
+            "proxy", [str(self.script("proxy", text))], listener.getsockname()[1], {CORE}, self.place, count=count)
         self.addCleanup(server.stop)
         return server
 
@@ -89,10 +89,7 @@ class SampleTests(FailureTests):
             load.sample(self.work, Candidate("proxy", (1,), [self.server("exec sleep 60")]))
 
     def test_files_that_processes_of_one_proxy_have_resident_count_once(self):
-        servers = [self.server("sleep 60 & exec sleep 60")]
-        while len(servers[0].pids) < 2:  # The shell may not have come to it.
-            pass
-        servers.append(self.server("exec sleep 60"))
+        servers = [self.server("sleep 60 & exec sleep 60", count=2), self.server("exec sleep 60")]
         pids = Candidate("proxy", (1,), servers).pids
         observed = [
             {"process": pid, "cpuNanoseconds": 1, "residentBytes": resident, "anonymousBytes": anonymous}

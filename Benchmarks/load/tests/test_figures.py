@@ -376,16 +376,16 @@ class AgainTests(unittest.TestCase):
               "1.56× (1.40–1.70)", targets.MET]])
         rows = again.table(before, far)[1]
         self.assertEqual(rows[0][again.SPREADS:again.TOGETHER], [bootstrap.APART, again.NEITHER, targets.MET])
-        self.assertTrue(again.summary_text(rows).startswith("0 of 1 spreads overlap. Of 1 figures 0 of the first run's"))
+        self.assertTrue(again.summary_text(rows).startswith("0 of 1 spreads overlap in these two. Of 1 figures 0 of the first one's"))
 
     def test_a_figure_lies_within_the_spread_of_the_other_run_or_not(self):
         wide, narrow, beside = [120, 150, 180], [152, 153, 154], [145, 145, 153]
         for first, second, cell, said in (
-                (wide, wide, again.BOTH, "1 of the first run's lie within the next one's spread, and 1 of"),
-                (wide, narrow, again.NEXT, "0 of the first run's lie within the next one's spread, and 1 of"),
-                (narrow, wide, again.FIRST, "1 of the first run's lie within the next one's spread, and 0 of"),
+                (wide, wide, again.BOTH, "1 of the first one's lie within the next one's spread, and 1 of"),
+                (wide, narrow, again.NEXT, "0 of the first one's lie within the next one's spread, and 1 of"),
+                (narrow, wide, again.FIRST, "1 of the first one's lie within the next one's spread, and 0 of"),
                 # The spreads overlap all the same, which says little.
-                ([152, 160, 160], beside, again.NEITHER, "1 of 1 spreads overlap. Of 1 figures 0 of the first run's")):
+                ([152, 160, 160], beside, again.NEITHER, "1 of 1 spreads overlap in these two. Of 1 figures 0 of the first one's")):
             with self.subTest(cell):
                 rows = again.table(self.results(first), self.results(second))[1]
                 self.assertEqual(rows[0][again.FIGURES], cell)
@@ -393,8 +393,10 @@ class AgainTests(unittest.TestCase):
 
     def test_latencies_are_compared_by_their_difference_to_the_best_peer(self):
         def results(ours: list[int], machine: int) -> dict:
-            samples = timed("direct", [[50]] * 3)
-            samples += timed("haproxy", [[150 + machine]] * 3) + timed("sidecar", [[one + machine] for one in ours])
+            samples = timed("direct", [[50]] * 6, turns=2)
+            samples += timed("haproxy", [[150 + machine]] * 6, turns=2)
+            # Both turns of a round alike.
+            samples += timed("sidecar", [[one + machine] for one in ours for _ in range(2)], turns=2)
             return {**self.results([1] * 3), "samples": samples}
 
         # On a machine that is slower for everybody at the second run.
@@ -402,6 +404,11 @@ class AgainTests(unittest.TestCase):
         self.assertEqual(rows[0][:again.VERDICTS + 1], [
             "clear: added latency, p50", "90 µs, -10 to the peer (-20 to +10 µs)", "610 µs, +10 to the peer (-10 to +15 µs)",
             bootstrap.OVERLAP, again.BOTH, targets.OPEN])
+        # Three rounds of two turns each, and as many of the second run, on a machine that is the same.
+        both = again.together(results([130, 140, 140], 0), results([130, 130, 140], 0))["samples"]
+        spread = latency.Comparison(both, "clear", "rate-4000").difference_spread("sidecar", ["haproxy"], 500)
+        self.assertEqual(spread, bootstrap.Spread(-20, -10))
+        self.assertEqual({one["round"] // 2 for one in both}, {0, 1, 2, 6, 7, 8})
 
     def test_figures_are_compared_as_they_are_shown(self):
         first, second = (
@@ -427,11 +434,12 @@ class AgainTests(unittest.TestCase):
         for other in ({"builds": {"sidecar-proxy": "b"}}, {"versions": {"clear": {}}}, {"machine": {"cores": 4}},
                       {"options": {"canStayAwake": False}}, {"settings": {"clear": {}}}):
             self.assertEqual(again.table(runs[0], {**runs[1], **other})[1][0][again.TOGETHER:], ["", ""])
+            self.assertEqual(again.table({**runs[0], **other}, *runs)[1][0][again.TOGETHER:], ["", ""])
 
     def test_too_few_rounds_say_nothing(self):
         rows = again.table(self.results([140, 150]), self.results([240, 250]))[1]
         self.assertEqual(rows[0][again.SPREADS:again.TOGETHER], ["", "", targets.OPEN])
-        self.assertTrue(again.summary_text(rows).startswith("0 of 0 spreads overlap. Of 0 figures"))
+        self.assertTrue(again.summary_text(rows).startswith("0 of 0 spreads overlap in these two. Of 0 figures"))
 
     def test_a_run_is_not_held_against_itself_or_the_wrong_way_round(self):
         first, second, third = ({"begun": f"2026-01-01T1{hour}:00:00"} for hour in range(3))
@@ -449,7 +457,7 @@ class AgainTests(unittest.TestCase):
                          {0, 1, 2, 6, 7, 8, 18, 19, 20})
         self.assertEqual(
             again.pairs_text(far, *near),
-            "Of the 3 pairs of these 3 runs: 1 of 1 spreads overlap in 1, 0 of 1 spreads overlap in 2.")
+            "Of the 3 pairs of these 3 runs: 0 of 1 spreads overlap in 2, 1 of 1 spreads overlap in 1.")
         self.assertEqual(again.pairs_text(*near), "")
 
     def test_settings_are_the_same_but_for_the_directory_and_the_ports(self):
