@@ -130,6 +130,9 @@ public protocol Kernel: ~Copyable {
   /// Monotonic nanoseconds, read once per turn.
   var now: UInt64 { get }
 
+  /// Monotonic nanoseconds at this moment, for what takes long within a turn.
+  mutating func readClock() -> UInt64
+
   /// Seconds since the Unix epoch, by the clock that certificates expire by.
   func wallClockSeconds() -> Int64
 

@@ -94,7 +94,7 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
     while let completion = kernel.nextCompletion() {
       dispatch(completion)
     }
-    advanceQueuedHandshake()
+    advanceQueuedHandshakes()
     expireTimers()
     feedStarved()
     trimMemory()

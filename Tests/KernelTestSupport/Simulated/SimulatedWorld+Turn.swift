@@ -49,6 +49,12 @@ extension SimulatedWorld {
     while step() {}
   }
 
+  /// Time goes by while the worker computes.
+  func readClock() -> UInt64 {
+    clock += UInt64(1 + random.below(300_000))
+    return clock
+  }
+
   // MARK: Steps
 
   /// One thing that can happen now happens.

@@ -20,11 +20,29 @@ import Testing
   private static func answers(_ client: Int) -> [Step] { [.recycle(UInt16(client))] + step(client) }
 
   /// One step of a handshake whose input was queued, behind what everybody else has to send.
-  private static func step(_ client: Int) -> [Step] {
-    [.submit, .sendAnything(.client(client)), .receive(.client(client), expectsData: false)]
+  private static func step(_ client: Int) -> [Step] { steps(client...client) }
+
+  /// Steps of several handshakes in one turn.
+  private static func steps(_ clients: ClosedRange<Int>) -> [Step] {
+    [.submit]
+      + clients.flatMap { [.sendAnything(.client($0)), .receive(.client($0), expectsData: false)] as [Step] }
   }
 
-  @Test("Of several hellos on a strict listener each turn answers one, in order")
+  @Test("A turn answers hellos for as long as their share of it lasts, in order; the next one goes on")
+  func timedShare() {
+    let bench = WorkerBench.withIdentity(identities, tls: .strict)
+    bench.script.computingTime = 150_000
+    for client in 0..<4 { bench.arrive(.client(client)) }
+    bench.turn(
+      (0..<4).map { .received(hello, from: .client($0), buffer: UInt16($0)) },
+      expecting: (0..<4).map { .recycle(UInt16($0)) } + Self.steps(0...2))
+    #expect(!bench.worker.handshakeQueue.isEmpty)
+    bench.turn(expecting: Self.step(3))
+    #expect(bench.script.deadline == 0, "a turn with handshakes to come must not sleep")
+    #expect(bench.worker.handshakeQueue.isEmpty)
+  }
+
+  @Test("Where one takes the whole share, each turn answers one of several hellos on a strict listener, in order")
   func strictShare() {
     let bench = WorkerBench.withIdentity(identities, tls: .strict)
     for client in 0..<3 { bench.arrive(.client(client)) }
@@ -40,7 +58,7 @@ import Testing
     #expect(bench.worker.handshakes.inProgress == 3)
   }
 
-  @Test("Of several hellos of the mesh on a permissive listener each turn answers one")
+  @Test("The same for hellos of the mesh on a permissive listener")
   func permissiveShare() {
     let bench = WorkerBench.withIdentity(identities, tls: .permissive)
     for number in 0..<2 {
@@ -97,7 +115,7 @@ import Testing
     #expect(bench.worker.handshakes.inProgress == 2)
   }
 
-  @Test("Of several hellos of ours on an outbound listener each turn sends one")
+  @Test("The same for hellos of ours on an outbound listener")
   func outboundShare() {
     let bench = WorkerBench.outbound(identities)
     for number in 0..<2 {
