@@ -67,7 +67,7 @@ def rate(messages_per_second: int) -> Work:
     rarer that they are in half of them."""
     return Work(
         name=f"rate-{messages_per_second}", title=f"open loop, {messages_per_second} messages/s",
-        profile="messages", length=6, turns=2, real_time=True, clear_floors=("floor-epoll",),
+        profile="messages", length=5.5, turns=2, real_time=True, clear_floors=("floor-epoll",),
         arguments=("rate", "--rate", str(messages_per_second), "--connections", "64", "--bytes", "64"))
 
 

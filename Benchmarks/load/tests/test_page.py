@@ -34,7 +34,7 @@ class PageTests(unittest.TestCase):
     def test_whether_cores_halted_stands_beside_what_depends_on_it(self):
         asleep = results()
         asleep["options"]["canStayAwake"] = False
-        self.assertIn("(fixed rate 6 of 1.2 s, on a core that doesn't halt)", page.about(results()))
+        self.assertIn("(fixed rate 6 of 1.1 s, on a core that doesn't halt)", page.about(results()))
         self.assertIn("on a core that halts as elsewhere", page.about(asleep))
 
     def test_two_runs_of_other_builds_do_not_pass_for_two_of_one(self):
