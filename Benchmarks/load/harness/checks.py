@@ -15,7 +15,7 @@ ROUNDS = 5
 WRK_SECONDS = 1
 """It knows no shorter time."""
 IPERF3_BYTES = 1 << 30
-"""A third of a second through the fastest. By time it would be a second at the least."""
+"""0.3 to 0.5 s. By time it would be a second at the least."""
 
 WEB_SERVER = """user root;
 daemon off;

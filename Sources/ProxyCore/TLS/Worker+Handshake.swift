@@ -119,7 +119,7 @@ extension Worker where K: ~Copyable {
   /// share of the turn: what they send goes out together, and their code stays in the caches. A step costs up to about 0.4 ms
   /// (a signature, a key exchange, two or three verifications; `TLSContext.peerChainSizeMax` bounds what a hostile peer can
   /// make of it), a fifth of that in a handshake that resumes. So an established connection never waits for more than the share
-  /// and one step.
+  /// and one step; twice that on epoll, of whose turns every other one may serve what completed at once.
   mutating func advanceQueuedHandshakes() {
     guard !handshakeQueue.isEmpty else { return }
     kernel.submit()

@@ -36,7 +36,7 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
   /// Who this sidecar is; nil while nothing uses TLS.
   var identity: TLSContext?
   let tlsEngine: TLSEngine
-  /// Connections whose handshake goes on next turn; see `Worker+Handshake.swift`.
+  /// Connections whose handshake goes on when its turn comes; see `Worker+Handshake.swift`.
   var handshakeQueue = HalfPipeQueue()
   var handshakes: HandshakeAdmission
   /// Ours towards upstreams, counted apart so that strangers can't take their places. Each holds about 40 KiB in libssl.
