@@ -67,8 +67,8 @@ public struct Epoll: HostKernel, ~Copyable {
   public mutating func wait(until deadline: UInt64) {
     completions.beginTurn()
     // Completions from submissions (sends, for the most part) make a turn of their own, without a system call; but
-    // not two in a row, or they could keep the events out.
-    hasSkippedEvents = !completions.isEmpty && !hasSkippedEvents
+    // not two in a row, or they could keep the events out, and not for who has something else to do and asks what there is.
+    hasSkippedEvents = !completions.isEmpty && !hasSkippedEvents && deadline > now
     if hasSkippedEvents {
       now = sidecar_monotonic_nanoseconds()
     } else {

@@ -130,7 +130,7 @@ public protocol Kernel: ~Copyable {
   /// Monotonic nanoseconds, read once per turn.
   var now: UInt64 { get }
 
-  /// Monotonic nanoseconds at this moment, for what takes long within a turn.
+  /// Monotonic nanoseconds at this moment, for what takes long within a turn. Never before `now`, which it leaves as it is.
   mutating func readClock() -> UInt64
 
   /// Seconds since the Unix epoch, by the clock that certificates expire by.

@@ -157,6 +157,37 @@ import Testing
     world.close(near)
   }
 
+  /// Who doesn't wait is told of everything that is there: completions that a submission has brought don't keep others out.
+  @Test(arguments: KernelKind.onHost)
+  func turnWithoutWaitBringsEvents(kind: KernelKind) throws {
+    let world = try World(kind)
+    let (near, far) = try world.pair()
+    let (other, beyond) = try world.pair()
+    let received = world.receive(near)
+    world.turn(until: 0)
+    #expect(world.unclaimedCount == 0)
+    far.write([1])
+    let sent = world.send(other, [2], mode: .immediate)
+    world.turn(until: 0)
+    #expect(world.unclaimedCount == 2)
+    #expect(try world.outcome(sent).result == 1)
+    _ = world.takeBytes(try world.outcome(received))
+    for end in [far, beyond] { end.close() }
+    for end in [near, other] { world.close(end) }
+  }
+
+  @Test(arguments: KernelKind.allCases)
+  func clockWithinATurn(kind: KernelKind) throws {
+    let world = try World(kind)
+    world.turn(until: 0)
+    let begun = world.now
+    let looks = (0..<3).map { _ in world.readClock() }
+    #expect(begun <= looks[0] && looks[0] <= looks[1] && looks[1] <= looks[2])
+    #expect(world.now == begun)
+    world.turn(until: 0)
+    #expect(world.now >= looks[2])
+  }
+
   /// Events that complete nothing (bytes that nobody receives) do not end a wait early.
   @Test(arguments: KernelKind.allCases)
   func bytesThatNobodyReceivesDoNotEndTheWait(kind: KernelKind) throws {

@@ -42,7 +42,7 @@ def show(options: argparse.Namespace) -> None:
         again.check_order(*earlier, found)
         headings, rows = again.table(*earlier, found)
         report.print_table(headings, rows)
-        print(f"\n{again.summary_text(rows)} {again.pairs_text(*earlier, found)}".rstrip())
+        print(f"\n{again.summary_text(rows, *earlier, found)}")
     if options.page:
         page.write(found, earlier, REPOSITORY / "docs/performance.md")
 

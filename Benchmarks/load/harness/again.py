@@ -107,9 +107,11 @@ def has_same_settings(earlier: dict, later: dict) -> bool:
     return given(earlier) == given(later)
 
 
-def summary_text(rows: list[list[str]]) -> str:
+def summary_text(rows: list[list[str]], *runs: dict) -> str:
+    """Of the last two, whose table it is, and of all pairs where there are more."""
     found = [row[FIGURES] for row in rows if row[FIGURES]]
     first, second = (sum(cell in (BOTH, one) for cell in found) for one in (FIRST, NEXT))
-    return (
+    of_these = (
         f"{agreements_text(rows, SPREADS)} in these two. Of {len(found)} figures {first} of the first one's lie within the next "
         f"one's spread, and {second} of the next one's within the first's.")
+    return f"{of_these} {pairs_text(*runs)}".rstrip()

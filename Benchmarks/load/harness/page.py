@@ -51,7 +51,7 @@ def same_again(runs: list[dict], rows: list[list[str]]) -> str:
     return (
         f"`make bench` {len(runs)} times, {begun} (UTC), of {builds}, with {settings_are} settings; the tables above "
         "are of the last, which is held against the one before it. In brackets the spread of what decides: of a ratio, or of the "
-        f"difference in latency, to the best peer of each run. {again.summary_text(rows)} {again.pairs_text(*runs)}{' ' * (len(runs) > 2)}Where all were measured alike, the last columns have the rounds of "
+        f"difference in latency, to the best peer of each run. {again.summary_text(rows, *runs)} Where all were measured alike, the last columns have the rounds of "
         "all as those of a single run, taken for independent of it, which decides where their verdicts differ.")
 
 

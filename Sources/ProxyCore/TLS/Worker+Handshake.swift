@@ -119,11 +119,11 @@ extension Worker where K: ~Copyable {
   /// share of the turn: what they send goes out together, and their code stays in the caches. A step costs up to about 0.4 ms
   /// (a signature, a key exchange, two or three verifications; `TLSContext.peerChainSizeMax` bounds what a hostile peer can
   /// make of it), a fifth of that in a handshake that resumes. So an established connection never waits for more than the share
-  /// and one step; twice that on epoll, of whose turns every other one may serve what completed at once.
+  /// and one step.
   mutating func advanceQueuedHandshakes() {
     guard !handshakeQueue.isEmpty else { return }
     kernel.submit()
-    let end = kernel.readClock() &+ Self.handshakeShare
+    let begun = kernel.readClock()
     repeat {
       guard let (slot, _) = handshakeQueue.popFirst(in: connections) else { return }
       let connection = connections[slot]
@@ -132,7 +132,7 @@ extension Worker where K: ~Copyable {
       } else {
         advanceHandshake(slot, connection)
       }
-    } while kernel.readClock() < end
+    } while kernel.readClock() &- begun < Self.handshakeShare
   }
 
   /// Something was sent before the relay began: the handshake may wait for the room.

@@ -58,7 +58,7 @@ import Testing
     #expect(bench.worker.handshakes.inProgress == 3)
   }
 
-  @Test("The same for hellos of the mesh on a permissive listener")
+  @Test("Where one takes the whole share, each turn answers one hello of the mesh on a permissive listener")
   func permissiveShare() {
     let bench = WorkerBench.withIdentity(identities, tls: .permissive)
     for number in 0..<2 {
@@ -115,7 +115,7 @@ import Testing
     #expect(bench.worker.handshakes.inProgress == 2)
   }
 
-  @Test("The same for hellos of ours on an outbound listener")
+  @Test("Where one takes the whole share, each turn sends one hello of ours on an outbound listener")
   func outboundShare() {
     let bench = WorkerBench.outbound(identities)
     for number in 0..<2 {
