@@ -70,7 +70,7 @@ public struct Epoll: HostKernel, ~Copyable {
     // not two in a row, or they could keep the events out, and not for who has something else to do and asks what there is.
     hasSkippedEvents = !completions.isEmpty && !hasSkippedEvents && deadline > now
     if hasSkippedEvents {
-      now = sidecar_monotonic_nanoseconds()
+      readClock()
     } else {
       waitForEvents(until: deadline)
     }
@@ -81,7 +81,7 @@ public struct Epoll: HostKernel, ~Copyable {
     repeat {
       let count = epoll_wait(epoll, events, Int32(Epoll.eventsMax), waitMilliseconds(until: deadline))
       precondition(count >= 0 || errno == EINTR, "epoll_wait failed with errno \(errno)")
-      now = sidecar_monotonic_nanoseconds()
+      readClock()
       // A signal ends the turn, as it does on a ring.
       guard count >= 0 else { return }
       for index in 0..<Int(count) {
@@ -101,6 +101,8 @@ public struct Epoll: HostKernel, ~Copyable {
     let milliseconds = (deadline - now - 1) / 1_000_000 + 1
     return Int32(truncatingIfNeeded: min(milliseconds, UInt64(Int32.max)))
   }
+
+  public mutating func readClock() { now = sidecar_monotonic_nanoseconds() }
 
   /// Submissions act at once here.
   public mutating func submit() {}

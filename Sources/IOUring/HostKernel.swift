@@ -8,8 +8,6 @@ public import Glibc
 public protocol HostKernel: Kernel, ~Copyable {}
 
 extension HostKernel where Self: ~Copyable {
-  public func readClock() -> UInt64 { sidecar_monotonic_nanoseconds() }
-
   public func wallClockSeconds() -> Int64 { Int64(time(nil)) }
 
   public mutating func acceptNow(_ listener: Descriptor) -> Int32 {

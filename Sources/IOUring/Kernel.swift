@@ -127,11 +127,11 @@ public enum ShutdownDirection: Int32, Sendable {
 public protocol Kernel: ~Copyable {
   // MARK: The turn
 
-  /// Monotonic nanoseconds, read once per turn.
+  /// Monotonic nanoseconds, read once per turn, and by `readClock`.
   var now: UInt64 { get }
 
-  /// Monotonic nanoseconds at this moment, for what takes long within a turn. Never before `now`, which it leaves as it is.
-  mutating func readClock() -> UInt64
+  /// Brings `now` up to this moment, after something that takes long within a turn.
+  mutating func readClock()
 
   /// Seconds since the Unix epoch, by the clock that certificates expire by.
   func wallClockSeconds() -> Int64

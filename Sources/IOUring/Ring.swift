@@ -105,8 +105,10 @@ public struct Ring: HostKernel, ~Copyable {
       "io_uring_enter failed with errno \(-result)")
     completionHead = sidecar_cq_head(ring)
     completionTail = sidecar_cq_tail(ring)
-    now = sidecar_monotonic_nanoseconds()
+    readClock()
   }
+
+  public mutating func readClock() { now = sidecar_monotonic_nanoseconds() }
 
   public mutating func submit() {
     // Whatever the kernel could not take stays queued for `wait`.

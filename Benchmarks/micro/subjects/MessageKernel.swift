@@ -50,7 +50,7 @@ struct MessageKernel: Kernel, ~Copyable {
 
   // MARK: The turn
 
-  func readClock() -> UInt64 { now }
+  func readClock() {}
 
   func wallClockSeconds() -> Int64 { 1_000 }
 

@@ -123,7 +123,8 @@ extension Worker where K: ~Copyable {
   mutating func advanceQueuedHandshakes() {
     guard !handshakeQueue.isEmpty else { return }
     kernel.submit()
-    let begun = kernel.readClock()
+    kernel.readClock()
+    let begun = kernel.now
     repeat {
       guard let (slot, _) = handshakeQueue.popFirst(in: connections) else { return }
       let connection = connections[slot]
@@ -132,7 +133,8 @@ extension Worker where K: ~Copyable {
       } else {
         advanceHandshake(slot, connection)
       }
-    } while kernel.readClock() &- begun < Self.handshakeShare
+      kernel.readClock()
+    } while kernel.now &- begun < Self.handshakeShare
   }
 
   /// Something was sent before the relay began: the handshake may wait for the room.
@@ -209,6 +211,8 @@ extension Worker where K: ~Copyable {
     _ slot: UInt32, _ connection: UnsafeMutablePointer<Connection>, _ tls: UnsafeMutablePointer<TLSConnection>
   ) {
     leaveHandshake(slot, connection)
+    // The last step is the dearest, and belongs to it.
+    kernel.readClock()
     tls.pointee.handshakeCompletedAt = kernel.now
     countHandshake(connection, .succeeded(resumed: tls.pointee.session.agreement?.isResumed ?? false))
     latencyLayout.record(

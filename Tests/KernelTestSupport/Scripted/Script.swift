@@ -7,11 +7,11 @@ public import IOUring
 public final class Script {
   /// Names of descriptors in what is printed.
   public var names: [Descriptor: String] = [:]
-  /// The virtual clock; the kernel shows it from the next `wait` on.
+  /// The virtual clock; the kernel shows it from its next look at it on.
   public var clock: UInt64
-  /// Nanoseconds that go by from one look at the clock to the next within a turn. Unless said otherwise they are so many that
+  /// Nanoseconds that go by before each look at the clock within a turn. Unless said otherwise they are so many that
   /// whatever is bounded by time has had its share after a single step.
-  public var computingTime: UInt64 = 1_000_000_000
+  public var computingTime: UInt64 = 400_000
   /// What TLS seals is random: when set, sends are compared without their bytes, which are kept in `lastSent` instead.
   public var ignoresSentBytes = false
   /// The bytes of each socket's last send.
@@ -30,7 +30,6 @@ public final class Script {
   let bufferSize: Int
   let bufferCount: Int
   private(set) var now: UInt64
-  private var looks: UInt64 = 0
 
   public init(bufferSize: Int = 16, bufferCount: Int = 4, clock: UInt64 = 1_000_000_000_000) {
     self.bufferSize = bufferSize
@@ -74,12 +73,11 @@ public final class Script {
   func waited(until deadline: UInt64) {
     self.deadline = deadline
     now = clock
-    looks = 0
   }
 
-  func readClock() -> UInt64 {
-    looks += 1
-    return now + looks * computingTime
+  func readClock() {
+    clock += computingTime
+    now = clock
   }
 
   /// Records a call that acts at once.

@@ -13,7 +13,7 @@ public struct ScriptedKernel: Kernel, ~Copyable {
   // MARK: The turn
 
   public var now: UInt64 { script.now }
-  public mutating func readClock() -> UInt64 { script.readClock() }
+  public mutating func readClock() { script.readClock() }
   public func wallClockSeconds() -> Int64 { Int64(script.now / 1_000_000_000) }
   public mutating func wait(until deadline: UInt64) { script.waited(until: deadline) }
   public mutating func submit() { _ = script.perform(.submit) }

@@ -13,7 +13,7 @@ public struct SimulatedKernel: Kernel, ~Copyable {
   // MARK: The turn
 
   public var now: UInt64 { world.shownClock }
-  public mutating func readClock() -> UInt64 { world.readClock() }
+  public mutating func readClock() { world.readClock() }
   public func wallClockSeconds() -> Int64 { 1_700_000_000 + Int64(world.shownClock / 1_000_000_000) }
   public mutating func wait(until deadline: UInt64) { world.wait(until: deadline) }
   public mutating func submit() {}

@@ -5,6 +5,7 @@
 import Glibc
 import IOUring
 import KernelTestSupport
+import Metrics
 import Testing
 
 @testable import ProxyCore
@@ -130,6 +131,49 @@ import Testing
     bench.turn(expecting: hello(1))
     #expect(bench.worker.outboundHandshakesInProgress == 2)
     #expect(bench.worker.handshakes.inProgress == 0, "our own handshakes take no stranger's place")
+  }
+
+  @Test("Whoever ran out of time while it waited for its turn is ended in it, and the next one is answered in the same")
+  func closedMeanwhile() {
+    let bench = WorkerBench.withIdentity(identities, tls: .strict)
+    for client in 0..<3 { bench.arrive(.client(client)) }
+    bench.script.clock += seconds(1)
+    bench.arrive(.client(3))
+    bench.turn(
+      (0..<4).map { .received(hello, from: .client($0), buffer: UInt16($0)) },
+      expecting: (0..<4).map { .recycle(UInt16($0)) } + Self.step(0))
+    bench.advance(
+      bench.worker.settings.handshakeTimeout - milliseconds(500),
+      expecting: Self.step(1) + [
+        .resetOnClose(.client(2)), .cancel(nil), .resetOnClose(.client(1)), .cancel(.receive(.client(1))),
+        .cancel(.send(.client(1))), .resetOnClose(.client(0)), .cancel(.receive(.client(0))),
+        .cancel(.send(.client(0))),
+      ])
+    bench.script.computingTime = 150_000
+    bench.turn(expecting: [.submit, .close(.client(2))] + Self.step(3).dropFirst())
+    #expect(bench.handshakes(.timeout) == 3)
+    #expect(bench.worker.handshakes.inProgress == 1)
+  }
+
+  @Test("How long a handshake takes is known with the last of its steps")
+  func duration() {
+    let bench = WorkerBench.withIdentity(identities, tls: .strict)
+    let client = ScriptedPeer(identities)
+    bench.script.computingTime = milliseconds(3)
+    bench.arrive(.client)
+    bench.turn(
+      [.received(client.answer(), from: .client, buffer: 0)],
+      expecting: [.recycle(0), .submit, .sendAnything(.client), .receive(.client, expectsData: false)])
+    let flight = bench.script.lastSent[.client] ?? []
+    bench.turn([.sent(flight.count, to: .client)], expecting: [])
+    bench.turn(
+      [.received(client.answer(to: flight), from: .client, buffer: 1)],
+      expecting: [
+        .recycle(1), .submit, .sendAnything(.client), .openSocket(AF_INET, gives: .server), .configureStream(.server),
+        .connect(.server, to: WorkerBench.target),
+      ])
+    // The first step, the wait for the second one behind what others send, and the second one itself.
+    #expect(bench.handshakeNanoseconds == milliseconds(9))
   }
 
   // MARK: Silence
@@ -311,6 +355,11 @@ extension WorkerBench {
 
   func closedMutual(_ reason: CloseReason) -> UInt64 {
     metrics.load(mutualSeries + WorkerMetrics.closedOffset + Int(reason.rawValue))
+  }
+
+  /// Of all handshakes.
+  var handshakeNanoseconds: UInt64 {
+    metrics.load(mutualSeries + WorkerMetrics.handshakeDurationOffset + HistogramLayout.latency.sumOffset)
   }
 
   func handshakes(_ result: WorkerMetrics.Handshake) -> UInt64 {
