@@ -91,7 +91,7 @@ setup-bench: setup ## Install the proxies and tools that the benchmark measures 
 	@scripts/install-packages bench
 	@scripts/install-envoy $(TOOLS)
 
-bench: setup-bench ## Benchmark against HAProxy, nginx and Envoy: about eleven minutes
+bench: setup-bench ## Benchmark against HAProxy, nginx and Envoy: about ten minutes
 	Benchmarks/load/bench
 
 bench-quick: setup-bench ## The most telling rows of it: about two minutes

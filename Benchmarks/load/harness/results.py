@@ -10,7 +10,7 @@ from . import BenchmarkFailure, machine
 from .candidates import Programs
 from .places import Place
 
-FORMAT = 9
+FORMAT = 10
 """Another one as well where something else is measured, or for another time, so that what can't be held together isn't."""
 HASH_DIGITS = 12
 

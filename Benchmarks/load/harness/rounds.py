@@ -14,6 +14,8 @@ from .works import Work
 
 
 ATTEMPTS_MAX = 3
+WARM_UP_SECONDS, WARM_UP_SHARE = 0.05, 0.1
+"""Before each sample so long, or so much of its length if that is more, under the same load and not counted."""
 seed = 0
 """Of the orders of candidates; the run's own."""
 
@@ -48,16 +50,17 @@ class Load:
         raise BenchmarkFailure(f"{work.name} through {candidate.name}: {why}")
 
     def _run(self, work: Work, candidate: Candidate) -> subprocess.CompletedProcess:
+        seconds = self.seconds * work.length
         arguments = [
             self.program, *work.arguments, "--to", f"127.0.0.1:{candidate.port}",
-            "--seconds", str(self.seconds * work.length), "--warm-up", "0.1"]
+            "--seconds", str(seconds), "--warm-up", str(max(WARM_UP_SECONDS, WARM_UP_SHARE * seconds))]
         if work.profile == "bulk":
             arguments += ["--received", self.received]
         for pid in candidate.pids:
             arguments += ["--observe", str(pid)]
         try:
             return subprocess.run(
-                arguments, capture_output=True, text=True, timeout=self.seconds * work.length + 60,
+                arguments, capture_output=True, text=True, timeout=seconds + 60,
                 preexec_fn=processes.on_cores({self.core}, real_time=work.real_time))
         except subprocess.TimeoutExpired:
             raise BenchmarkFailure(f"{work.name} through {candidate.name} never ended") from None
