@@ -54,6 +54,8 @@ struct DescriptorState {
     /// A short receive does not mean that the socket is drained: an end of stream or an error follows the bytes and
     /// its edge has passed, or urgent data (RFC 9293 section 3.8.5), at which a receive stops early, was seen.
     static let shortIsNotDrained = Marks(rawValue: 1 << 3)
+    /// The peer has finished: a short receive most likely takes the last bytes.
+    static let ending = Marks(rawValue: 1 << 4)
   }
 
   func isArmed(_ kind: OperationKind) -> Bool { armed & (1 << kind.rawValue) != 0 }

@@ -29,6 +29,11 @@ extension Epoll {
     if failed || events & (EPOLLRDHUP.rawValue | EPOLLPRI.rawValue) != 0 {
       state.pointee.marks.insert(.shortIsNotDrained)
     }
+    if failed {
+      state.pointee.marks.remove(.ending)
+    } else if events & EPOLLRDHUP.rawValue != 0 {
+      state.pointee.marks.insert(.ending)
+    }
     if failed || events & Epoll.readInterest != 0 { state.pointee.marks.remove(.drained) }
     if writable { state.pointee.marks.remove(.full) }
 
@@ -98,7 +103,8 @@ extension Epoll {
   }
 
   private mutating func receive(_ descriptor: Int32, _ state: UnsafeMutablePointer<DescriptorState>) {
-    guard let (result, flags) = receiveBuffers.receive(from: descriptor) else {
+    let isEnding = state.pointee.marks.contains(.ending)
+    guard let (result, flags) = receiveBuffers.receive(from: descriptor, isEnding: isEnding) else {
       drained(descriptor, state)
       return
     }

@@ -59,6 +59,10 @@ public struct Completion: Sendable {
     /// The socket held more bytes than this receive took. IORING_CQE_F_SOCK_NONEMPTY.
     @inlinable
     public static var socketNonEmpty: Flags { Flags(rawValue: 1 << 2) }
+    /// These are the last bytes: the next receive would find the end of the stream. Where the flag is missing that may be so as
+    /// well. io_uring has no such flag.
+    @inlinable
+    public static var lastBytes: Flags { Flags(rawValue: 1 << 8) }
   }
 
   @inlinable

@@ -33,9 +33,10 @@ struct ReceiveBuffers: ~Copyable {
   }
 
   /// recv(2) into a free buffer, which is taken only if there are bytes.
+  /// - Parameter isEnding: the peer is known to have finished.
   /// - Returns: nil if there is nothing to receive. Else bytes, 0 at end of stream, `-ENOBUFS` when no buffer is free, or
-  ///   `-errno`; with bytes, the flags name the buffer, and say whether it was filled.
-  mutating func receive(from socket: Int32) -> (result: Int32, flags: Completion.Flags)? {
+  ///   `-errno`; with bytes, the flags name the buffer, and say whether it was filled or these were the last bytes.
+  mutating func receive(from socket: Int32, isEnding: Bool) -> (result: Int32, flags: Completion.Flags)? {
     guard freeCount > 0 else {
       // Only a socket that has something to read can be said to lack a buffer.
       let ready = sidecar_poll_now(socket, Int16(POLLIN | SIDECAR_POLLRDHUP))
@@ -51,8 +52,19 @@ struct ReceiveBuffers: ~Copyable {
     var flags = Completion.Flags(rawValue: UInt32(buffer.rawValue) << 16)
     flags.insert(.buffer)
     // A full buffer most likely left something behind; asking FIONREAD would cost a system call to know.
-    if received == bufferSize { flags.insert(.socketNonEmpty) }
+    if received == bufferSize {
+      flags.insert(.socketNonEmpty)
+    } else if isEnding, ReceiveBuffers.isAtEnd(socket) {
+      flags.insert(.lastBytes)
+    }
     return (Int32(truncatingIfNeeded: received), flags)
+  }
+
+  /// Whether the next receive would find the end of the stream. A short one doesn't say so: it stops at urgent data (RFC 9293
+  /// section 3.8.5), and behind descriptors that came through a Unix socket (unix(7)).
+  private static func isAtEnd(_ socket: Int32) -> Bool {
+    var next: UInt8 = 0
+    return recv(socket, &next, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT)) == 0
   }
 
   mutating func giveBack(_ buffer: BufferID) {

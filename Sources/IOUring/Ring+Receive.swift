@@ -27,6 +27,8 @@ struct SocketState {
     case drained
     /// Bytes have come since it was empty, and nothing else: a receive that comes short takes all of them.
     case bytes
+    /// The peer has finished: a receive that comes short most likely takes the last bytes.
+    case ending
   }
 
   enum Watch: UInt8 {
@@ -106,8 +108,10 @@ extension Ring {
   private func note(_ events: Int32, _ state: UnsafeMutablePointer<SocketState>) {
     let isWakeUp = events & POLLRDBAND != 0
     let besides = isWakeUp ? 0 : POLLPRI
-    if events & (SIDECAR_POLLRDHUP | POLLHUP | POLLERR | besides) != 0 {
+    if events & (POLLHUP | POLLERR | besides) != 0 {
       state.pointee.contents = .unknown
+    } else if events & SIDECAR_POLLRDHUP != 0 {
+      state.pointee.contents = .ending
     } else if !isWakeUp || state.pointee.contents == .drained {
       state.pointee.contents = .bytes
     } else {
@@ -131,8 +135,11 @@ extension Ring {
 
   /// The attempt; nil if there was nothing, and the receive goes on waiting.
   private mutating func receive(_ socket: Descriptor, _ state: UnsafeMutablePointer<SocketState>) -> Completion? {
-    guard let (result, flags) = receiveBuffers.receive(from: socket.rawValue) else { return wait(socket, state) }
-    if flags.contains(.socketNonEmpty) {
+    let isEnding = state.pointee.contents == .ending
+    guard let (result, flags) = receiveBuffers.receive(from: socket.rawValue, isEnding: isEnding) else {
+      return wait(socket, state)
+    }
+    if !isEnding, flags.contains(.socketNonEmpty) {
       state.pointee.contents = .unknown
     } else if result > 0, state.pointee.contents == .bytes {
       state.pointee.contents = .drained

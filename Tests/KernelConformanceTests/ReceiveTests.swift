@@ -110,6 +110,44 @@ import Testing
     world.close(near)
   }
 
+  /// Bytes and FIN that have come when the receive is made: the receive that takes the last bytes tells of the end.
+  @Test(arguments: KernelKind.allCases, Family.allCases)
+  func lastBytesTellOfTheEnd(kind: KernelKind, family: Family) throws {
+    let world = try World(kind, bufferSize: 4_096)
+    let (near, far) = try world.pair(family)
+    far.write(pattern(5_000))
+    far.finish()
+    let first = try world.outcome(world.receive(near, expectsData: false))
+    #expect(first.result == 4_096 && !first.flags.contains(.lastBytes))
+    let second = try world.outcome(world.receive(near))
+    #expect(second.result == 904 && second.flags.contains(.lastBytes))
+    #expect(world.takeBytes(first) + world.takeBytes(second) == pattern(5_000))
+    #expect(try world.outcome(world.receive(near)).result == 0)
+    far.close()
+    world.close(near)
+  }
+
+  /// Nor do bytes behind which nothing has come yet, or a reset, or urgent data in the middle, at which a receive stops.
+  @Test(arguments: KernelKind.allCases, ["open", "reset", "urgent"])
+  func otherBytesTellOfNoEnd(kind: KernelKind, what: String) throws {
+    let world = try World(kind)
+    let (near, far) = try world.pair()
+    far.write(pattern(10))
+    switch what {
+    case "reset": far.reset()
+    case "urgent":
+      far.writeUrgent(1)
+      far.write(pattern(10))
+      far.finish()
+    default: break
+    }
+    let completion = try world.outcome(world.receive(near, expectsData: false))
+    #expect(completion.result <= 10 && !completion.flags.contains(.lastBytes))
+    if completion.result > 0 { _ = world.takeBytes(completion) }
+    if what != "reset" { far.close() }
+    world.close(near)
+  }
+
   /// A reset by the peer is ECONNRESET for the receive that waits.
   @Test(arguments: KernelKind.allCases)
   func resetIsECONNRESET(kind: KernelKind) throws {

@@ -70,6 +70,8 @@ struct HalfPipe {
   var sinkEnded: Bool
   /// The sink did not take a piece whole: the rest waits in private memory.
   var sinkIsSlow: Bool
+  /// The sink's socket may hold the last bytes back until it is told the end.
+  var isHeldBack: Bool
   /// The last receive left bytes in the socket.
   var sourceHasMore: Bool
   /// Consecutive signs that another mode would be better: full receives when buffered, small ones in bulk.
@@ -94,7 +96,8 @@ struct HalfPipe {
 
   static var idle: HalfPipe {
     HalfPipe(
-      mode: .buffered, sourceEnded: false, sinkEnded: false, sinkIsSlow: false, sourceHasMore: false, modeVotes: 0,
+      mode: .buffered, sourceEnded: false, sinkEnded: false, sinkIsSlow: false, isHeldBack: false, sourceHasMore: false,
+      modeVotes: 0,
       sending: .none, waiting: .none, pipe: .none, pipeBytes: 0, nextInQueue: 0, filling: nil, bytesIn: 0, bytesOut: 0)
   }
 

@@ -61,10 +61,20 @@ extension Worker where K: ~Copyable {
       half.pointee.modeVotes = Int(count) < Self.smallTransfer ? half.pointee.modeVotes &+ 1 : 0
     }
     if connection.pointee.phase == .relaying {
+      if completion.flags.contains(.lastBytes) { lastBytesCame(connection, direction) }
       received(piece, slot, connection, direction)
     } else {
       handshakeReceived(piece, slot, connection, direction)
     }
+  }
+
+  /// The source's FIN is known along with its last bytes, and goes on in one segment with them. On the encrypted side only
+  /// close_notify tells of an end.
+  private mutating func lastBytesCame(_ connection: UnsafeMutablePointer<Connection>, _ direction: Direction) {
+    guard connection.pointee.tls?.pointee.side != direction.source, !resetWasSwallowed(connection, direction) else {
+      return
+    }
+    noteSourceEnded(connection, direction)
   }
 
   @inline(__always)
@@ -168,7 +178,7 @@ extension Worker where K: ~Copyable {
       transform(piece, slot, connection, direction)
     } else {
       countReceived(connection, direction, count: Int(piece.count))
-      send(piece, slot, connection, direction)
+      send(piece, slot, connection, direction, mode: mode(ofLast: connection.half(direction)))
     }
   }
 
@@ -193,6 +203,16 @@ extension Worker where K: ~Copyable {
     connection.half(direction).pointee.sending = piece
     kernel.submitSend(
       connection.descriptor(direction.sink), piece.rest, mode: mode, token: begin(.send(direction), slot, connection))
+  }
+
+  /// How the piece goes that was read last. Behind the last one of all the end follows in the next turn, and goes in the same
+  /// segment.
+  @inline(__always)
+  mutating func mode(ofLast half: UnsafeMutablePointer<HalfPipe>) -> SendMode {
+    guard half.pointee.sourceEnded else { return .immediate }
+    half.pointee.isHeldBack = true
+    hasHeldBack = true
+    return .immediateBeforeMore
   }
 
   mutating func sendCompleted(

@@ -66,14 +66,16 @@ extension Worker where K: ~Copyable {
     connection.half(direction).pointee.sinkEnded = true
     let bothEnded =
       connection.half(.toUpstream).pointee.sinkEnded && connection.half(.toDownstream).pointee.sinkEnded
-    if bothEnded {
-      // Closing sends the FIN.
-      close(slot, connection, connection.pointee.firstEnded == .downstream ? .downstreamClosed : .upstreamClosed)
-      return
+    // Closing sends the FIN, but only when everything in flight has ended, too late for bytes that wait for it.
+    if !bothEnded || connection.half(direction).pointee.isHeldBack {
+      let result = kernel.shutdown(connection.descriptor(direction.sink), .write)
+      guard result == 0 else {
+        closeReset(slot, connection, by: direction.sink, errno: -result)
+        return
+      }
     }
-    let result = kernel.shutdown(connection.descriptor(direction.sink), .write)
-    guard result == 0 else {
-      closeReset(slot, connection, by: direction.sink, errno: -result)
+    if bothEnded {
+      close(slot, connection, connection.pointee.firstEnded == .downstream ? .downstreamClosed : .upstreamClosed)
       return
     }
     connection.pointee.lastActivityAt = kernel.now

@@ -46,7 +46,7 @@ extension Worker where K: ~Copyable {
       return
     }
     if plaintext.count > 0 {
-      send(output.piece(count: plaintext.count), slot, connection, direction)
+      send(output.piece(count: plaintext.count), slot, connection, direction, mode: mode(ofLast: half))
     } else {
       giveBack(output)
     }
@@ -66,18 +66,23 @@ extension Worker where K: ~Copyable {
     let outcome = tls.pointee.session.encrypt(plaintext: &plaintext, output: &records)
     let sealed = offered - plaintext.count
     countReceived(connection, direction, count: sealed)
+    let half = connection.half(direction)
     switch outcome {
     case .done:
       release(input)
+      // Where there is no room for it, `endSink` says it.
+      if half.pointee.sourceEnded { _ = tls.pointee.session.closeNotify(output: &records) }
     case .needsOutput:
-      connection.half(direction).pointee.waiting = input.advanced(toRest: plaintext.count)
+      half.pointee.waiting = input.advanced(toRest: plaintext.count)
     case .failed(let failure):
       release(input)
       giveBack(output)
       tlsFailed(slot, connection, failure)
       return
     }
-    send(output.piece(count: records.count, sealed: sealed), slot, connection, direction)
+    send(
+      output.piece(count: records.count, sealed: sealed), slot, connection, direction,
+      mode: half.pointee.waiting.isEmpty ? mode(ofLast: half) : .immediate)
   }
 
   // MARK: What the protocol itself has to say

@@ -121,7 +121,11 @@ extension Worker where K: ~Copyable {
   /// make of it), a fifth of that in a handshake that resumes. So an established connection never waits for more than the share
   /// and one step.
   mutating func advanceQueuedHandshakes() {
-    guard !handshakeQueue.isEmpty else { return }
+    // Last bytes wait for their end, which the next turn tells: it comes first, but not time and again.
+    let giveWay = hasHeldBack && !handshakesGaveWay && !handshakeQueue.isEmpty
+    hasHeldBack = false
+    handshakesGaveWay = giveWay
+    guard !handshakeQueue.isEmpty, !giveWay else { return }
     kernel.submit()
     kernel.readClock()
     let begun = kernel.now

@@ -39,6 +39,10 @@ struct Worker<K: Kernel & ~Copyable>: ~Copyable {
   /// Connections whose handshake goes on when its turn comes; see `Worker+Handshake.swift`.
   var handshakeQueue = HalfPipeQueue()
   var handshakes: HandshakeAdmission
+  /// Last bytes were sent in this turn that wait for their end.
+  var hasHeldBack = false
+  /// The handshakes in the queue have waited a turn for that.
+  var handshakesGaveWay = false
   /// Ours towards upstreams, counted apart so that strangers can't take their places. Each holds about 40 KiB in libssl.
   var outboundHandshakesInProgress = 0
   var outboundHandshakesMax = 1_024

@@ -138,16 +138,19 @@ public struct Event: Sendable {
   }
   /// Bytes from a socket in a provided buffer; `socketNonEmpty`: more wait in the socket.
   public static func received(
-    _ text: String, from socket: Descriptor, buffer: UInt16, socketNonEmpty: Bool = false
+    _ text: String, from socket: Descriptor, buffer: UInt16, socketNonEmpty: Bool = false, last: Bool = false
   ) -> Event {
-    received(Array(text.utf8), from: socket, buffer: buffer, socketNonEmpty: socketNonEmpty)
+    received(Array(text.utf8), from: socket, buffer: buffer, socketNonEmpty: socketNonEmpty, last: last)
   }
+  /// `last`: the socket's FIN is known along with them.
   public static func received(
-    _ bytes: [UInt8], from socket: Descriptor, buffer: UInt16, socketNonEmpty: Bool = false
+    _ bytes: [UInt8], from socket: Descriptor, buffer: UInt16, socketNonEmpty: Bool = false, last: Bool = false
   ) -> Event {
-    Event(
-      target: .pending(.receive(socket)), result: Int32(bytes.count),
-      flags: socketNonEmpty ? .socketNonEmpty : [], bytes: bytes, buffer: BufferID(rawValue: buffer))
+    var flags: Completion.Flags = socketNonEmpty ? .socketNonEmpty : []
+    if last { flags.insert(.lastBytes) }
+    return Event(
+      target: .pending(.receive(socket)), result: Int32(bytes.count), flags: flags, bytes: bytes,
+      buffer: BufferID(rawValue: buffer))
   }
   /// Bytes from a socket in memory of the worker's own.
   public static func received(_ text: String, from socket: Descriptor, socketNonEmpty: Bool = false) -> Event {

@@ -48,6 +48,8 @@ public final class SimulatedStream {
 
   // MARK: Reading
 
+  /// All was read, and its end is known. A reset behind that is found later: SOCK_DONE in tcp_recvmsg_locked, net/ipv4/tcp.c.
+  var isAtEnd: Bool { arrived == 0 && finArrived }
   var isReadable: Bool { arrived > 0 || finArrived || resetArrived }
 
   /// Bytes read, 0 at the end of the stream, or `-errno`. recv(2) without waiting.
@@ -106,8 +108,9 @@ public final class SimulatedStream {
     guard peer.inbox.room > 0 else { return -Int(EAGAIN) }
     let count = peer.inbox.append(bytes)
     peer.sentHereCount += count
-    // What finds no room is not held back for what follows: that finds none either. tcp_sendmsg_locked in net/ipv4/tcp.c.
-    peer.heldBack = isBeforeMore && count == bytes.count ? peer.heldBack + count : 0
+    // What finds no room, or leaves none, is not held back for what follows: that finds none either. tcp_sendmsg_locked in
+    // net/ipv4/tcp.c.
+    peer.heldBack = isBeforeMore && count == bytes.count && peer.inbox.room > 0 ? peer.heldBack + count : 0
     world.sent(to: peer)
     return count
   }

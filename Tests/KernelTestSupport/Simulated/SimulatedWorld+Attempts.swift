@@ -88,7 +88,8 @@ extension SimulatedWorld {
       freeBuffers.append(buffer)
       return .finished(0)
     }
-    return .finished(Int32(count), take(buffer).union(hint(stream)))
+    let isLast = stream.isAtEnd && !random.chance(faults.hintLies)
+    return .finished(Int32(count), take(buffer).union(isLast ? .lastBytes : hint(stream)))
   }
 
   func tryReceive(_ object: SimulatedObject, into memory: UnsafeMutableRawBufferPointer) -> Outcome {

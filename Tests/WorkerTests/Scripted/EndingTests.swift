@@ -64,6 +64,41 @@ import Testing
     bench.turn([.sent(3, to: .server)], expecting: [.recycle(1), .shutdown(.server)])
   }
 
+  @Test("A FIN that is known with the last bytes goes into one segment with them")
+  func finWithLastBytes() {
+    let bench = WorkerBench()
+    bench.relay()
+    bench.turn(
+      [.received("bye", from: .server, buffer: 0, last: true)],
+      expecting: [.send(.client, "bye", .immediateBeforeMore)])
+    bench.turn([.sent(3, to: .client)], expecting: [.recycle(0), .shutdown(.client)])
+    bench.turn(
+      [.received("yes", from: .client, buffer: 1, last: true)],
+      expecting: [.send(.server, "yes", .immediateBeforeMore)])
+    // The close may have to wait for what is in flight.
+    bench.turn([.sent(3, to: .server)], expecting: [.recycle(1), .shutdown(.server)] + WorkerBench.ending())
+    #expect(bench.closed(.upstreamClosed) == 1)
+    #expect(bench.count(.relayedBufferedBytes) == 6)
+    bench.expectNothingHeld()
+  }
+
+  @Test("… also if they wait behind a piece, and the FIN alone if they find no room")
+  func finWithLastBytesBehindAPiece() {
+    let bench = WorkerBench()
+    bench.relay()
+    bench.turn(
+      [.received("one", from: .client, buffer: 0)],
+      expecting: [.send(.server, "one"), .receive(.client, expectsData: false)])
+    bench.turn(
+      [.received("two", from: .client, buffer: 1, last: true)], expecting: [])
+    bench.turn(
+      [.sent(3, to: .server)], expecting: [.recycle(0), .send(.server, "two", .immediateBeforeMore)])
+    bench.turn(
+      [.sent(1, to: .server)],
+      expecting: [.recycle(1), .send(.server, "wo", .complete), .poll(.client, .hangUp)])
+    bench.turn([.sent(2, to: .server)], expecting: [.shutdown(.server)])
+  }
+
   @Test("Both FINs in one turn")
   func bothAtOnce() {
     let bench = WorkerBench()

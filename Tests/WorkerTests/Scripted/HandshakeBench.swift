@@ -33,6 +33,8 @@ final class ScriptedPeer {
   private var session: TLSSession
   private let engine: TLSEngine
   private(set) var isComplete = false
+  /// Whether close_notify was in what it heard.
+  var hasHeardEnd: Bool { session.endOfInputIsClean }
 
   init(_ identities: ScriptedIdentities, _ role: TLSRole = .client) {
     engine = TLSEngine(now: identities.now, sessionsMax: 64)

@@ -98,7 +98,7 @@ import Testing
     bench.turn(
       [.received(Array(hello.prefix(40)), from: .client, buffer: 0)],
       expecting: [.recycle(0), .receive(.client, expectsData: false)])
-    bench.turn([.ended(.client)], expecting: [.sendAnything(.server)])
+    bench.turn([.ended(.client)], expecting: [.sendAnything(.server, .immediateBeforeMore)])
     #expect(bench.script.lastSent[.server] == Array(hello.prefix(40)))
     bench.turn([.sent(40, to: .server)], expecting: [.shutdown(.server)])
     #expect(bench.worker.handshakes.inProgress == 0)

@@ -34,6 +34,62 @@ import Testing
     relay.bench.expectNothingHeld()
   }
 
+  @Test("Last bytes, close_notify and FIN share a segment, on either side", arguments: Side.both)
+  func lastBytes(encrypted side: Side) throws {
+    let relay = try TLSRelay(identities, encrypted: side)
+    // The ticket, behind which its records go on.
+    if side == .downstream { _ = relay.peer.hear(try #require(relay.bench.script.lastSent[.client])) }
+    try relay.carriesData()
+    let saidAtLast = relay.peer.say("last") + relay.peer.end()
+    relay.bench.turn(
+      [.received(saidAtLast, from: relay.encrypted, buffer: 0)],
+      expecting: [.recycle(0), .sendAnything(relay.clear, .immediateBeforeMore)])
+    relay.bench.turn([.sent(4, to: relay.clear)], expecting: [.shutdown(relay.clear)])
+    relay.bench.turn(
+      [.received("bye", from: relay.clear, buffer: 0, last: true)],
+      expecting: [.recycle(0), .sendAnything(relay.encrypted, .immediateBeforeMore)])
+    let sealed = try #require(relay.bench.script.lastSent[relay.encrypted])
+    #expect(relay.peer.hear(sealed) == "bye")
+    #expect(relay.peer.hasHeardEnd)
+    relay.bench.turn(
+      [.sent(sealed.count, to: relay.encrypted)],
+      expecting: [.shutdown(relay.encrypted), .discardInput(relay.encrypted)] + WorkerBench.ending())
+    relay.bench.expectNothingHeld()
+  }
+
+  @Test("Last bytes don't wait behind handshakes for their end, nor handshakes for others' ends for more than a turn")
+  func lastBytesBeforeHandshakes() throws {
+    let relay = try TLSRelay.inbound(identities)
+    relay.bench.arrive(.client(1))
+    relay.bench.turn(
+      [
+        .received(ScriptedPeer(identities).answer(), from: .client(1), buffer: 0),
+        .received("bye", from: .server, buffer: 1, last: true),
+      ],
+      expecting: [.recycle(0), .recycle(1), .sendAnything(.client, .immediateBeforeMore)])
+    relay.bench.worker.hasHeldBack = true
+    relay.bench.turn(
+      [.sent(try #require(relay.bench.script.lastSent[.client]).count, to: .client)],
+      expecting: [
+        .shutdown(.client), .submit, .sendAnything(.client(1)), .receive(.client(1), expectsData: false),
+      ])
+  }
+
+  @Test("A FIN behind a record that is no close_notify is a cut, however early it is known", arguments: Side.both)
+  func lastBytesWithoutCloseNotify(encrypted side: Side) throws {
+    let relay = try TLSRelay(identities, encrypted: side)
+    try relay.carriesData()
+    relay.bench.turn(
+      [.received(relay.peer.say("last"), from: relay.encrypted, buffer: 0, last: true)],
+      expecting: [.recycle(0), .sendAnything(relay.clear), .receive(relay.encrypted, expectsData: false)])
+    relay.bench.turn([.sent(4, to: relay.clear)], expecting: [])
+    relay.bench.turn(
+      [.ended(relay.encrypted)],
+      expecting: [.resetOnClose(.client), .resetOnClose(.server), .cancel(.receive(relay.clear))])
+    relay.bench.turn([.failed(.receive(relay.clear), ECANCELED)], expecting: WorkerBench.ending())
+    #expect(relay.bench.closedMutual(.tlsTruncated) == 1)
+  }
+
   @Test("What the client has said already goes into one segment with the end of our handshake")
   func firstBytesWithHandshake() throws {
     let relay = try TLSRelay.outbound(identities, clientHasSpoken: true)
