@@ -66,7 +66,7 @@ extension Worker where K: ~Copyable {
     connection.half(direction).pointee.sinkEnded = true
     let bothEnded =
       connection.half(.toUpstream).pointee.sinkEnded && connection.half(.toDownstream).pointee.sinkEnded
-    // Closing sends the FIN, but only when everything in flight has ended, too late for bytes that wait for it.
+    // Closing sends the FIN, but only when everything in flight has ended, too late for the last bytes that wait for it.
     if !bothEnded || connection.half(direction).pointee.isHeldBack {
       let result = kernel.shutdown(connection.descriptor(direction.sink), .write)
       guard result == 0 else {

@@ -1,7 +1,7 @@
 // TLS handshakes: inbound before anything is connected to the app, outbound after the upstream is connected. A handshake
 // is the dearest thing that a stranger can ask for, so that three bounds hold: its time, how many are in progress (see
-// `HandshakeAdmission`), and a share of each turn of the loop, behind everything that established connections have to
-// send, which keeps them served through a flood.
+// `HandshakeAdmission`), and a share of a turn of the loop, behind everything that established connections have to send,
+// which keeps them served through a flood.
 
 import IOUring
 
@@ -121,7 +121,7 @@ extension Worker where K: ~Copyable {
   /// make of it), a fifth of that in a handshake that resumes. So an established connection never waits for more than the share
   /// and one step.
   mutating func advanceQueuedHandshakes() {
-    // Last bytes wait for their end, which the next turn tells: it comes first, but not time and again.
+    // Last bytes wait for their end, which the next turn tells: it comes first, but not in two turns in a row.
     let giveWay = hasHeldBack && !handshakesGaveWay && !handshakeQueue.isEmpty
     hasHeldBack = false
     handshakesGaveWay = giveWay
