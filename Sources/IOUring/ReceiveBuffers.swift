@@ -61,7 +61,9 @@ struct ReceiveBuffers: ~Copyable {
   }
 
   /// Whether the next receive would find the end of the stream. A short one doesn't say so: it stops at urgent data (RFC 9293
-  /// section 3.8.5), and behind descriptors that came through a Unix socket (unix(7)).
+  /// section 3.8.5), and behind descriptors that came through a Unix socket (unix(7)). Asked once per connection and direction,
+  /// and not inlined, so that other receives have no larger frame for it.
+  @inline(never)
   private static func isAtEnd(_ socket: Int32) -> Bool {
     var next: UInt8 = 0
     return recv(socket, &next, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT)) == 0
