@@ -136,23 +136,19 @@ import Testing
   @Test("Whoever ran out of time while it waited for its turn is ended in it, and the next one is answered in the same")
   func closedMeanwhile() {
     let bench = WorkerBench.withIdentity(identities, tls: .strict)
-    for client in 0..<3 { bench.arrive(.client(client)) }
+    bench.arrive(.client(0))
     bench.script.clock += seconds(1)
-    bench.arrive(.client(3))
+    for client in 1..<4 { bench.arrive(.client(client)) }
     bench.turn(
-      (0..<4).map { .received(hello, from: .client($0), buffer: UInt16($0)) },
-      expecting: (0..<4).map { .recycle(UInt16($0)) } + Self.step(0))
+      [1, 2, 0, 3].map { .received(hello, from: .client($0), buffer: UInt16($0)) },
+      expecting: [1, 2, 0, 3].map { .recycle(UInt16($0)) } + Self.step(1))
     bench.advance(
       bench.worker.settings.handshakeTimeout - milliseconds(500),
-      expecting: Self.step(1) + [
-        .resetOnClose(.client(2)), .cancel(nil), .resetOnClose(.client(1)), .cancel(.receive(.client(1))),
-        .cancel(.send(.client(1))), .resetOnClose(.client(0)), .cancel(.receive(.client(0))),
-        .cancel(.send(.client(0))),
-      ])
+      expecting: Self.step(2) + [.resetOnClose(.client(0)), .cancel(nil)])
     bench.script.computingTime = 150_000
-    bench.turn(expecting: [.submit, .close(.client(2))] + Self.step(3).dropFirst())
-    #expect(bench.handshakes(.timeout) == 3)
-    #expect(bench.worker.handshakes.inProgress == 1)
+    bench.turn(expecting: [.submit, .close(.client(0))] + Self.step(3).dropFirst())
+    #expect(bench.handshakes(.timeout) == 1)
+    #expect(bench.worker.handshakes.inProgress == 3)
   }
 
   @Test("How long a handshake takes is known with the last of its steps")
